@@ -1,0 +1,80 @@
+"""A file on disk → state dict and metadata, safely: safetensors, or `torch.load(weights_only=True)`, nothing else.
+
+A pickle with code in it is refused, never executed.
+"""
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from .errors import InputError
+
+WRAPPERS = ("state_dict", "model", "ema", "model_state_dict")
+SUFFIXES = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
+    """The file's state dict (unwrapped, `module.` prefixes cut off) and what its header states of the configuration.
+
+    Raises InputError for a missing, broken or unsafe file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"No model file at {path}. Give the path of a .safetensors or .pt checkpoint, or 'demo'.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; the download may have failed. Fetch it again.")
+    state, metadata = _read_safetensors(path) if path.suffix in (".safetensors", ".sft") else (_read_pickle(path), {})
+    return _unwrap(state, path), metadata
+
+
+def _read_safetensors(path: Path) -> tuple[dict, dict]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is no readable safetensors file ({error}). Fetch it again.") from error
+    return state, json.loads(metadata.get("qs_config", "{}"))
+
+
+def _read_pickle(path: Path) -> dict:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error).lower() and "unsupported" not in str(error).lower():
+            raise InputError(f"{path} is no checkpoint: it cannot be read ({_first_line(error)}).") from error
+        raise InputError(
+            f"{path} holds more than tensors ({_first_line(error)}). It was not loaded: such a file can run code. "
+            "Use a safetensors file, or one saved with torch.save(model.state_dict())."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"{path} is no readable checkpoint ({_first_line(error)}). Is it a model file, whole?"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]
+
+
+def _unwrap(state, path: Path) -> dict[str, Tensor]:
+    for _ in range(3):
+        inner = next(
+            (state[key] for key in WRAPPERS if isinstance(state, dict) and isinstance(state.get(key), dict)), None
+        )
+        if inner is None:
+            break
+        state = inner
+    tensors = (
+        {key: value for key, value in state.items() if isinstance(value, Tensor)} if isinstance(state, dict) else {}
+    )
+    if not tensors:
+        raise InputError(f"{path} holds no named tensors, so it is no model checkpoint. Choose a U-Net's state dict.")
+    if all(key.startswith("module.") for key in tensors):
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return tensors

@@ -1,0 +1,12 @@
+"""The built-in small models and pictures, as files: loaded by the same code as any other.
+
+Trained from scratch by `tools/`; MODEL_CARD.md says on what, for how long, and where they end.
+"""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+UNET = FOLDER / "unet.safetensors"
+CLIP = FOLDER / "clip"
+PICTURES = {path.stem: path for path in sorted((FOLDER / "pictures").glob("*.jpg"))}
+NAME = "demo"

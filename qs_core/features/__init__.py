@@ -1,0 +1,1 @@
+"""Frozen networks that measure images: CLIP and VGG-19."""

@@ -1,0 +1,158 @@
+"""CLIP by open_clip: pictures and phrases → embeddings."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import torch
+from einops import rearrange
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.functional import normalize
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class CLIP:
+    """A frozen open_clip model, its tokenizer, and the input it wants.
+
+    `words` is the closed vocabulary of a model that knows few words (the built-in one), None for any other; `styles`
+    maps its style names to the phrases that it knows for them.
+    """
+
+    network: Module
+    tokenizer: object
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    name: str
+    words: frozenset[str] | None = None
+    styles: dict[str, list[str]] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        """(n, 3, image_size, image_size) in [-1, 1] → (n, D) float32 embeddings, not normalised."""
+        mean = rearrange(torch.tensor(self.mean, device=pictures.device), "c -> c 1 1")
+        std = rearrange(torch.tensor(self.std, device=pictures.device), "c -> c 1 1")
+        return self.network.encode_image(((pictures + 1) / 2 - mean) / std).float()
+
+    def encode_text(self, phrase: str, templates: bool = False) -> Tensor:
+        """(D,) float32 embedding of a phrase; with `templates`, the mean of the normalised embeddings of open_clip's
+        80 ImageNet templates around it, not normalised again.
+
+        Raises InputError for an empty phrase, one that the tokenizer must cut, and words a closed vocabulary lacks.
+        """
+        self.check(phrase)
+        texts = [template(phrase) for template in OPENAI_IMAGENET_TEMPLATES] if templates else [phrase]
+        tokens = self.tokenizer(texts).to(self.device)
+        with torch.no_grad():
+            embeddings = self.network.encode_text(tokens).float()
+        return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
+
+    def check(self, phrase: str) -> None:
+        """Raises InputError for a phrase that would not be read whole, or not be understood."""
+        if not phrase.strip():
+            raise InputError("The prompt is empty. Say what the picture should become, e.g. 'a sketch with crayon'.")
+        limit = self.tokenizer.context_length
+        count = len(self.tokenizer.encode(phrase)) + 2 if hasattr(self.tokenizer, "encode") else 0
+        if count > limit:
+            raise InputError(f"The prompt has {count} tokens; {self.name} reads {limit} and would cut it. Shorten it.")
+        unknown = [
+            w for w in re.findall(r"[^\W\d_]+", phrase.lower()) if self.words is not None and w not in self.words
+        ]
+        if unknown:
+            raise InputError(
+                f"The built-in CLIP never saw the word{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}. "
+                f"It knows these styles: {'; '.join(phrases[0] for phrases in self.styles.values())}. "
+                "For any other phrase choose a real CLIP, e.g. --clip ViT-B-16 --clip-pretrained openai."
+            )
+
+
+def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.device = "cpu") -> CLIP:
+    """An open_clip model in float32, frozen: by name and pretrained tag or file, or a folder in open_clip's own format.
+
+    A tag that is not in the local cache is downloaded by open_clip. Raises InputError for an unknown name or tag.
+    """
+    folder = Path(name)
+    local = (folder / "open_clip_config.json").is_file()
+    if not local:
+        _check_name(name, pretrained)
+    identifier = f"local-dir:{folder.resolve()}" if local else name
+    merges = folder / "merges.txt.gz"
+    options = {"bpe_path": str(merges)} if local and merges.is_file() else {}
+    try:
+        network = open_clip.create_model(identifier, pretrained=None if local else pretrained, device=device)
+        tokenizer = open_clip.get_tokenizer(identifier, **options)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise InputError(
+            f"CLIP {name} ({pretrained or folder}) cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error
+    visual, known = network.visual, _vocabulary(folder)
+    return CLIP(
+        network.float().eval().requires_grad_(False),
+        tokenizer,
+        visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size,
+        tuple(visual.preprocess_cfg["mean"]),
+        tuple(visual.preprocess_cfg["std"]),
+        folder.name if local else name,
+        frozenset(known["words"]) if known else None,
+        known["styles"] if known else None,
+    )
+
+
+def _check_name(name: str, pretrained: str | None) -> None:
+    if name not in open_clip.list_models():
+        raise InputError(f"open_clip has no model {name!r}. Use demo, or a name such as ViT-B-16.")
+    if not pretrained:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise InputError(f"{name} needs weights: give a pretrained tag ({tags}) or a file.")
+
+
+def _vocabulary(folder: Path) -> dict | None:
+    path = folder / "vocabulary.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class TextDirection:
+    """What phrases say to one CLIP: embeddings of the source (D,) and the targets (k, D), weights (k,) of sum 1."""
+
+    clip: CLIP
+    source: Tensor
+    targets: Tensor
+    weights: Tensor
+    source_prompt: str
+    prompts: tuple[str, ...]
+
+
+def text_direction(
+    clip: CLIP,
+    prompts: Sequence[str],
+    source_prompt: str = "photo",
+    weights: Sequence[float] | None = None,
+    templates: bool = False,
+) -> TextDirection:
+    """Embed the source phrase and one or several target phrases, whose weights (equal by default) are scaled to sum 1.
+
+    Raises InputError for no prompt, as many weights as prompts not given, or a weight sum that is not positive.
+    """
+    if not prompts:
+        raise InputError("No prompt was given. Say what the picture should become, e.g. 'a sketch with crayon'.")
+    weights = [1.0] * len(prompts) if not weights else list(weights)
+    if len(weights) != len(prompts):
+        raise InputError(f"{len(prompts)} prompts have {len(weights)} weights; give one weight for each prompt.")
+    if not sum(weights) > 0:
+        raise InputError(f"The prompt weights sum to {sum(weights)}; they need a sum above 0.")
+    share = torch.tensor(weights, device=clip.device) / sum(weights)
+    targets = torch.stack([clip.encode_text(prompt, templates) for prompt in prompts])
+    return TextDirection(
+        clip, clip.encode_text(source_prompt, templates), targets, share, source_prompt, tuple(prompts)
+    )

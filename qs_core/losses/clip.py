@@ -1,0 +1,63 @@
+"""The CLIP losses, global and directional: one loss with two values over the same random crops of the same view."""
+
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, reduce
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, interpolate, normalize
+
+from ..crops import Crops, cut, homographies
+from ..features.clip import TextDirection
+from ..randomness import Generators
+from .base import BoundLoss, View
+
+
+def spherical_distance(image: Tensor, text: Tensor) -> Tensor:
+    """2·arcsin(‖û - v̂‖/2)² between embeddings (…, D); ZeCon's global CLIP loss, one value per row."""
+    chord = (normalize(image, dim=-1) - normalize(text, dim=-1)).norm(dim=-1)
+    return 2 * (chord / 2).arcsin().square()
+
+
+def directional_distance(image: Tensor, text: Tensor) -> Tensor:
+    """1 - cos between an image direction and a text direction (…, D); StyleGAN-NADA, one value per row.
+
+    Faithful: the directions are differences of embeddings that were not normalised.
+    """
+    return 1 - cosine_similarity(image, text, dim=-1)
+
+
+@dataclass(frozen=True)
+class CLIPLoss:
+    """`clip_global` and `clip_directional`, each the mean over crops and the weighted sum over target phrases.
+
+    The source is encoded once, whole. Deviation: ZeCon encodes one copy of it per crop at each step, to the same end,
+    and draws other crops for each of the two losses.
+    """
+
+    text: TextDirection
+    crops: Crops = Crops()
+
+    def against(self, source: Tensor, generators: Generators) -> BoundLoss:
+        clip, size = self.text.clip, self.text.clip.image_size
+        with torch.no_grad():
+            whole = interpolate(source, (size, size), mode="bilinear", antialias=True, align_corners=False)
+            origin = rearrange(clip.encode_image(whole), "b d -> b 1 1 d")
+        targets = rearrange(self.text.targets, "k d -> 1 1 k d")
+        direction = targets - self.text.source
+
+        def loss(view: View) -> dict[str, Tensor]:
+            height, width = view.estimate.shape[-2:]
+            matrices = homographies(self.crops, height, width, generators)
+            views = clip.encode_image(cut(view.estimate, matrices, size, self.crops.area))
+            image = rearrange(views, "(b n) d -> b n 1 d", n=self.crops.number)
+            return {
+                "clip_global": self._mean(spherical_distance(image, targets)),
+                "clip_directional": self._mean(directional_distance(image - origin, direction)),
+            }
+
+        return loss
+
+    def _mean(self, distances: Tensor) -> Tensor:
+        """(B, n, k) → (B,)."""
+        return reduce(distances, "b n k -> b k", "mean") @ self.text.weights

@@ -1,0 +1,90 @@
+"""Patch-wise contrastive loss on the U-Net's own encoder features, at routed anchors (paper eq. 5, ZeCon eq. 8).
+
+Both pictures pass the encoder at timestep 0. At each anchor the estimate's feature should be nearest to the source's
+feature of the same anchor, among the source's features of all anchors.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..anchors import Anchors, Route, Selection
+from ..randomness import Generators
+from .base import View
+
+Encode = Callable[[Tensor], Sequence[Tensor]]
+DIAGONAL = -10.0  # the negatives' own place, before the division by tau
+
+
+def patch_nce(estimate: Tensor, source: Tensor, tau: float = 0.07) -> Tensor:
+    """(B, N, C) routed features of the estimate and the source → (B,) mean over anchors of the InfoNCE loss.
+
+    Rows are L2-normalised with 1e-7 added to the norm. The source carries no gradient.
+    """
+    q, k = _unit(estimate.float()), _unit(source.float().detach())
+    positive = (q * k).sum(-1, keepdim=True)  # (B, N, 1)
+    own = torch.eye(k.shape[1], dtype=torch.bool, device=k.device)
+    negatives = (q @ k.transpose(1, 2)).masked_fill(own, DIAGONAL)  # (B, N, N)
+    logits = torch.cat([positive, negatives], dim=-1) / tau
+    target = torch.zeros(logits.shape[:2], dtype=torch.long, device=k.device)
+    return cross_entropy(logits.transpose(1, 2), target, reduction="none").mean(1)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / (x.norm(dim=-1, keepdim=True) + 1e-7)
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """The loss over the encoder's chosen layers, summed over them as the reference does.
+
+    `encode` maps (B, 3, H, W) to the chosen layers' features, each (B, C, h, w); `anchors` chooses where to look.
+    Deviation: against the clean source, encoded once, so that its attention is computed once; ZeCon noises it anew.
+    """
+
+    encode: Encode
+    anchors: Anchors
+    tau: float = 0.07
+
+    def against(self, source: Tensor, generators: Generators) -> "BoundContrastive":
+        with torch.no_grad():
+            features = [f.detach() for f in self.encode(source)]
+        return BoundContrastive(self, features, self.anchors.select(features), generators)
+
+    def between(self, estimate: Sequence[Tensor], source: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
+        """(B,) the loss of given features along given routes."""
+        pairs = zip(estimate, source, routes, strict=True)
+        return sum(patch_nce(route(e), route(s), self.tau) for e, s, route in pairs)
+
+
+@dataclass(frozen=True)
+class BoundContrastive:
+    """The loss bound to a source: its features, and per layer the selection or None where anchors are random."""
+
+    loss: Contrastive
+    features: Sequence[Tensor]
+    selections: Sequence[Selection | None]
+    generators: Generators
+
+    def __call__(self, view: View) -> dict[str, Tensor]:
+        pairs = zip(self.selections, self.features, strict=True)
+        routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
+        return {"contrastive": self.loss.between(self.loss.encode(view.estimate), self.features, routes)}
+
+    def describe(self) -> list[dict]:
+        """Per layer: the map's size, how its anchors are chosen, how many, and the entropies' spread in nats."""
+        return [self._layer(f, s) for f, s in zip(self.features, self.selections, strict=True)]
+
+    def _layer(self, features: Tensor, selection: Selection | None) -> dict:
+        anchors = self.loss.anchors
+        row = {"height": features.shape[-2], "width": features.shape[-1], "channels": features.shape[1]}
+        row |= {"kind": anchors.kind if selection else "random", "anchors": anchors.count(features)}
+        if selection:
+            e = selection.entropy.flatten(1)
+            threshold = e.gather(1, selection.positions).amax(1)
+            spread = {"min": e.amin(1), "mean": e.mean(1), "max": e.amax(1), "highest_selected": threshold}
+            row["entropy"] = {name: [round(v, 4) for v in values.tolist()] for name, values in spread.items()}
+        return row

@@ -1,0 +1,33 @@
+"""Losses on pixels: mean squared error to the source, and the range penalty on x0."""
+
+from dataclasses import dataclass
+
+from einops import reduce
+from torch import Tensor
+
+from ..randomness import Generators
+from .base import BoundLoss, View
+
+
+@dataclass(frozen=True)
+class MSE:
+    """Mean squared difference between the estimate and the source (ZeCon's `mse`).
+
+    Deviation: against the clean source; ZeCon noises it anew at each step.
+    """
+
+    def against(self, source: Tensor, generators: Generators) -> BoundLoss:
+        return lambda view: {"mse": reduce((view.estimate - source).square(), "b c h w -> b", "mean")}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Mean squared distance of x0 from [-1, 1]."""
+
+    def against(self, source: Tensor, generators: Generators) -> BoundLoss:
+        return range_loss
+
+
+def range_loss(view: View) -> dict[str, Tensor]:
+    excess = view.x0 - view.x0.clamp(-1, 1)
+    return {"range": reduce(excess.square(), "b c h w -> b", "mean")}

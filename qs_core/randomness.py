@@ -1,0 +1,32 @@
+"""Randomness enters as one CPU generator per picture: same seed, same picture, whoever else is in the batch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+Generators = Sequence[Generator]
+
+
+def seeded(seeds: Sequence[int]) -> tuple[Generator, ...]:
+    """One generator per seed (0 … 2⁶⁴-1)."""
+    return tuple(Generator().manual_seed(int(seed) % 2**63) for seed in seeds)
+
+
+def spawn(generators: Generators) -> tuple[Generator, ...]:
+    """Independent children, so that one consumer's number of draws does not shift another's."""
+    return seeded([int(torch.randint(2**62, (), generator=g)) for g in generators])
+
+
+def normal(like: Tensor, generators: Generators) -> Tensor:
+    """(B, …) standard normal noise of `like`'s shape, device and dtype; row b from generator b."""
+    return _rows(torch.randn, like.shape[1:], generators).to(like)
+
+
+def uniform(shape: Sequence[int], generators: Generators) -> Tensor:
+    """(B, *shape) uniform in [0, 1), on the CPU; row b from generator b."""
+    return _rows(torch.rand, shape, generators)
+
+
+def _rows(draw, shape: Sequence[int], generators: Generators) -> Tensor:
+    return torch.stack([draw(tuple(shape), generator=g) for g in generators])

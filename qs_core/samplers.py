@@ -1,0 +1,102 @@
+"""invert and sample: generators that walk the states, so that the caller owns progress, preview and cancel.
+
+Inversion of n steps ends at state n; sampling starts there, and n steps come back to state 0, the picture.
+No grad-mode block spans a `yield`.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .guidance import BoundTerm, evaluate
+from .model import DiffusionModel, Prediction
+from .randomness import Generators, normal
+from .schedule import Schedule
+
+StepFunction = Callable[[Schedule, Tensor, Prediction, Tensor | None, int, Tensor | None], Tensor]
+
+
+class Step(NamedTuple):
+    """One step done: the state reached (`i`, `x`), the x0 predicted on the way, and each loss's values (B,)."""
+
+    i: int
+    x: Tensor
+    x0: Tensor
+    losses: dict[str, Tensor]
+
+
+def invert(model: DiffusionModel, schedule: Schedule, source: Tensor, steps: int) -> Iterator[Step]:
+    """DDIM inversion, paper eq. 3-4 with σ = 0: from the picture, taken as state 0, up to state `steps`."""
+    x = source
+    for i in range(steps):
+        with torch.no_grad():
+            prediction = model.predict(x, schedule, i)
+            x = ddim_move(prediction.x0, prediction.eps, float(schedule.alpha_bar[i + 1]))
+        yield Step(i + 1, x, prediction.x0, {})
+
+
+def sample(
+    model: DiffusionModel,
+    schedule: Schedule,
+    x: Tensor,
+    start: int,
+    step: StepFunction,
+    terms: Sequence[BoundTerm] = (),
+    generators: Generators | None = None,
+) -> Iterator[Step]:
+    """From `x` at state `start` down to state 0, each step guided by the terms.
+
+    The last transition adds no noise, so the picture of state 0 is the guided mean itself; every guidance that is
+    computed reaches it. `generators` (one per picture) are needed by steps that draw noise.
+    """
+    previous = None
+    for i in range(start, 0, -1):
+        guided = evaluate(model, schedule, x, i, terms, previous)
+        noise = None if generators is None or i == 1 else normal(x, generators)
+        with torch.no_grad():
+            x = step(schedule, x, guided.prediction, guided.gradient, i, noise)
+        previous = guided.prediction.x0
+        yield Step(i - 1, x, previous, guided.losses)
+
+
+def ddim_move(x0: Tensor, eps: Tensor, alpha_bar: float) -> Tensor:
+    """√ᾱ·x0 + √(1-ᾱ)·eps: the state of level ᾱ along the predicted direction."""
+    return math.sqrt(alpha_bar) * x0 + math.sqrt(1 - alpha_bar) * eps
+
+
+def ddpm_mean(schedule: Schedule, x_t: Tensor, prediction: Prediction, gradient: Tensor | None, i: int) -> Tensor:
+    """μ(x_t, x̂0) - Σ·∇L: Ho et al. eq. 7 shifted as in Dhariwal & Nichol algorithm 1."""
+    mean = schedule.posterior_mean(prediction.x0, x_t, i)
+    return mean if gradient is None else mean - prediction.log_variance.exp() * gradient
+
+
+def ddpm_step(
+    schedule: Schedule, x_t: Tensor, prediction: Prediction, gradient: Tensor | None, i: int, noise: Tensor | None
+) -> Tensor:
+    """x_{i-1} = μ - Σ·∇L + Σ^½·noise; without noise, the guided mean."""
+    mean = ddpm_mean(schedule, x_t, prediction, gradient, i)
+    return mean if noise is None else mean + (0.5 * prediction.log_variance).exp() * noise
+
+
+def ddim_step(eta: float = 0.0) -> StepFunction:
+    """The DDIM step (Song et al. eq. 12), guided on the score (Dhariwal & Nichol algorithm 2):
+
+    ε̂ = ε + √(1-ᾱ)·∇L;  x_{i-1} = √ᾱ'·x̂0(ε̂) + √(1-ᾱ'-σ²)·ε̂ + σ·noise,  σ = η·√((1-ᾱ')/(1-ᾱ))·√(1-ᾱ/ᾱ').
+    """
+
+    def step(
+        schedule: Schedule, x_t: Tensor, prediction: Prediction, gradient: Tensor | None, i: int, noise: Tensor | None
+    ) -> Tensor:
+        alpha_bar, lower = float(schedule.alpha_bar[i]), float(schedule.alpha_bar_previous[i])
+        eps, x0 = prediction.eps, prediction.x0
+        if gradient is not None:
+            eps = eps + math.sqrt(1 - alpha_bar) * gradient
+            x0 = (x_t - math.sqrt(1 - alpha_bar) * eps) / math.sqrt(alpha_bar)
+        sigma = eta * math.sqrt((1 - lower) / (1 - alpha_bar)) * math.sqrt(1 - alpha_bar / lower)
+        x = math.sqrt(lower) * x0 + math.sqrt(max(0.0, 1 - lower - sigma**2)) * eps
+        return x if noise is None or sigma == 0 else x + sigma * noise
+
+    return step

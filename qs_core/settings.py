@@ -1,0 +1,129 @@
+"""Every setting of one run, with its default, and the terms it asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from .anchors import Anchors, Attention
+from .crops import Crops
+from .errors import InputError
+from .features.clip import TextDirection
+from .features.vgg import load_vgg
+from .losses.base import Term
+from .losses.clip import CLIPLoss
+from .losses.perceptual import VGGContent
+from .losses.pixel import MSE, Range
+from .model import DTYPES, DiffusionModel
+from .transfer import content_term
+
+REFERENCE_AREA = 256 * 256  # the picture size at which weights are quoted
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Weights are quoted at 256x256 pixels, as the papers do, and rescaled to the picture's size."""
+
+    prompts: tuple[str, ...]
+    prompt_weights: tuple[float, ...] = ()
+    source_prompt: str = "photo"
+    templates: bool = False
+    model: str = "demo"
+    clip: str = "demo"
+    clip_pretrained: str | None = None
+    size: int | None = None  # short side; the model's training size if None, twice that for the built-in one
+    fit: str = "pad"
+    output_size: str = "network"
+    steps: str = "50"
+    skip: int = 25
+    start: str = "inverted"
+    sampler: str = "ddpm"
+    eta: float = 0.0
+    anchors: str = "global"
+    num_anchors: int | None = None  # 256, at most a quarter of each map
+    attend: tuple[int, ...] | str | None = None  # resolutions, "all", or the two deepest
+    attention_scale: str = "cosine"
+    attention_temperature: float = 0.07
+    contrastive: float = 500.0
+    clip_global: float = 10000.0
+    clip_directional: float = 20000.0
+    crops: int = 32
+    crop_area: tuple[float, float] = (0.01, 0.3)
+    mse: float = 5000.0
+    vgg: float = 0.0
+    range: float = 50.0
+    seed: int = 0
+    count: int = 1
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device; "auto" is CUDA where there is one. Raises InputError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"Device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device cpu."
+        ) from error
+    return device
+
+
+def choose_dtype(name: str) -> str:
+    """The U-Net torso's dtype by name; "auto" is float32 everywhere."""
+    if name not in ("auto", *DTYPES):
+        raise InputError(f"dtype {name!r} is unknown; choose auto, {', '.join(DTYPES)}.")
+    return "float32" if name == "auto" else name
+
+
+def choose_anchors(
+    model: DiffusionModel,
+    height: int,
+    width: int,
+    kind: str,
+    number: int | None = None,
+    attend: Sequence[int] | str | None = None,
+    attention: Attention = Attention(),  # noqa: B008 - frozen
+) -> Anchors:
+    """Anchors for pictures of one size. `attend` names layers by resolution, the short side of their map.
+
+    Raises InputError for a resolution that no layer has, and for more anchors than any layer has positions.
+    """
+    factors = [layer.factor for layer in model.content_layers()]
+    if number is not None and number > height * width:
+        raise InputError(
+            f"{number} anchors: the largest map of a {width}x{height} picture has {height * width} positions."
+        )
+    resolutions = [min(height, width) // factor for factor in factors]
+    if attend is None:
+        chosen = range(len(factors) - 2, len(factors))
+    elif attend == "all":
+        chosen = range(len(factors))
+    else:
+        missing = [r for r in attend if r not in resolutions]
+        if missing:
+            there = ", ".join(str(r) for r in dict.fromkeys(resolutions))
+            raise InputError(f"No layer has resolution {missing[0]}; at {width}x{height} there are {there}, or all.")
+        chosen = [k for k, r in enumerate(resolutions) if r in attend]
+    return Anchors(kind, number or 256, frozenset(chosen), attention)
+
+
+def make_terms(s: Settings, model: DiffusionModel, text: TextDirection, height: int, width: int) -> tuple[Term, ...]:
+    """The terms of a run on pictures of one size. A mean over pixels or crops pulls each pixel 256²/(H·W) times harder
+    on a small picture; the weights are scaled back by H·W/256²."""
+    scale = height * width / REFERENCE_AREA
+    attention = Attention(s.attention_scale, s.attention_temperature)
+    anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention)
+    clip_weights = {"clip_global": scale * s.clip_global, "clip_directional": scale * s.clip_directional}
+    terms = [
+        Term(clip_weights, CLIPLoss(text, Crops(s.crops, s.crop_area))),
+        content_term(model, scale * s.contrastive, anchors),
+        Term(scale * s.mse, MSE()),
+        Term(scale * s.range, Range()),
+    ]
+    if s.vgg:
+        terms.append(Term(scale * s.vgg, VGGContent(load_vgg(device=model.device))))
+    return tuple(terms)

@@ -1,0 +1,329 @@
+"""The ADM U-Net of Dhariwal & Nichol 2021 (arXiv 2105.05233), state-dict compatible with the published weights.
+
+Attention runs through torch's fused kernel instead of a checkpoint function that differentiates parameters, so that
+the whole network stays frozen while a gradient passes through it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import (
+    AvgPool2d,
+    Conv1d,
+    Conv2d,
+    Embedding,
+    GroupNorm,
+    Identity,
+    Linear,
+    Module,
+    ModuleList,
+    Sequential,
+    SiLU,
+    Upsample,
+)
+from torch.nn.functional import scaled_dot_product_attention
+
+
+@dataclass(frozen=True)
+class ADMConfig:
+    """Names are guided-diffusion's flags. `channel_mult` and `attention_factors` (1, 2, 4 …) are per level."""
+
+    num_channels: int  # width of the time embedding and of multiplier 1
+    channel_mult: tuple[float, ...]
+    num_res_blocks: int
+    attention_factors: tuple[int, ...]  # down-sampling factors at which attention blocks stand
+    out_channels: int  # 6 = learned variance, 3 = fixed
+    use_scale_shift_norm: bool
+    resblock_updown: bool
+    num_classes: int = 0
+    in_channels: int = 3
+    num_head_channels: int = 64
+    num_heads: int = 0  # used where num_head_channels is 0
+    use_new_attention_order: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One input block's place in the encoder: `index` in order, `kind` conv, res or down, `factor` of down-sampling."""
+
+    index: int
+    kind: str
+    level: int
+    block: int
+    factor: int
+    channels: int
+
+
+class Norm(GroupNorm):
+    """32 groups, computed in float32 whatever the input's dtype."""
+
+    def __init__(self, channels: int):
+        super().__init__(32, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float()).to(x.dtype)
+
+
+class Downsample(Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.op = Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
+class UpsampleConv(Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.up = Upsample(scale_factor=2, mode="nearest")
+        self.conv = Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.up(x))
+
+
+class ResBlock(Module):
+    """Two 3x3 convolutions around the timestep embedding; `resample` halves or doubles the map inside the block."""
+
+    def __init__(self, c: ADMConfig, channels: int, out_channels: int, resample: str = "none"):
+        super().__init__()
+        emb_channels = out_channels * (2 if c.use_scale_shift_norm else 1)
+        self.scale_shift = c.use_scale_shift_norm
+        self.in_layers = Sequential(Norm(channels), SiLU(), Conv2d(channels, out_channels, 3, padding=1))
+        self.emb_layers = Sequential(SiLU(), Linear(4 * c.num_channels, emb_channels))
+        # Identity stands where the published networks have dropout: it keeps the published key names.
+        self.out_layers = Sequential(
+            Norm(out_channels), SiLU(), Identity(), Conv2d(out_channels, out_channels, 3, padding=1)
+        )
+        same = channels == out_channels
+        self.skip_connection = Identity() if same else Conv2d(channels, out_channels, 1)
+        self.resample = {"none": Identity, "down": lambda: AvgPool2d(2), "up": lambda: Upsample(scale_factor=2)}[
+            resample
+        ]()
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.in_layers[2](self.resample(self.in_layers[:2](x)))
+        e = rearrange(self.emb_layers(emb).to(h.dtype), "b c -> b c 1 1")
+        norm, rest = self.out_layers[0], self.out_layers[1:]
+        if self.scale_shift:
+            scale, shift = e.chunk(2, dim=1)
+            h = rest(norm(h) * (1 + scale) + shift)
+        else:
+            h = self.out_layers(h + e)
+        return self.skip_connection(self.resample(x)) + h
+
+
+class AttentionBlock(Module):
+    """Self-attention over all positions of the map."""
+
+    def __init__(self, c: ADMConfig, channels: int):
+        super().__init__()
+        self.heads = channels // c.num_head_channels if c.num_head_channels else c.num_heads
+        self.new_order = c.use_new_attention_order
+        self.norm = Norm(channels)
+        self.qkv = Conv1d(channels, 3 * channels, 1)
+        self.proj_out = Conv1d(channels, channels, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        b, _, height, width = x.shape
+        flat = rearrange(x, "b c h w -> b c (h w)")
+        # The published order keeps q, k, v of one head together; the new order keeps all heads' q together.
+        pattern = (
+            "b (three heads c) n -> three b heads n c" if self.new_order else "b (heads three c) n -> three b heads n c"
+        )
+        q, k, v = rearrange(self.qkv(self.norm(flat)), pattern, three=3, heads=self.heads)
+        out = scaled_dot_product_attention(q, k, v)
+        flat = flat + self.proj_out(rearrange(out, "b heads n c -> b (heads c) n"))
+        return rearrange(flat, "b c (h w) -> b c h w", h=height, w=width)
+
+
+class Block(Sequential):
+    """A U-Net block: modules in order, the ones that take the timestep embedding given it."""
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        for module in self:
+            x = module(x, emb) if isinstance(module, ResBlock | AttentionBlock) else module(x)
+        return x
+
+
+def timestep_embedding(t: Tensor, dim: int) -> Tensor:
+    """(B,) timesteps → (B, dim) sinusoids, cosines first, period up to 10 000."""
+    half = dim // 2
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angles = t[:, None].float() * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class ADMUNet(Module):
+    """(B, 3, H, W) in [-1, 1] and (B,) timesteps → (B, 3 or 6, H, W): predicted noise, and variance values if learned.
+
+    H and W must be multiples of `self.multiple`. The torso may run in half precision; embedding and head are float32.
+    """
+
+    def __init__(self, config: ADMConfig):
+        super().__init__()
+        self.config = c = config
+        self.multiple = 2 ** (len(c.channel_mult) - 1)
+        width = 4 * c.num_channels
+        self.time_embed = Sequential(Linear(c.num_channels, width), SiLU(), Linear(width, width))
+        if c.num_classes:
+            self.label_emb = Embedding(c.num_classes, width)
+        self.input_blocks, self.layers = self._encoder()
+        deepest = self.layers[-1].channels
+        self.middle_block = Block(
+            ResBlock(c, deepest, deepest), AttentionBlock(c, deepest), ResBlock(c, deepest, deepest)
+        )
+        self.output_blocks = self._decoder()
+        first = int(c.channel_mult[0] * c.num_channels)
+        self.out = Sequential(Norm(first), SiLU(), Conv2d(first, c.out_channels, 3, padding=1))
+
+    def _encoder(self) -> tuple[ModuleList, tuple[Layer, ...]]:
+        c = self.config
+        channels, factor = int(c.channel_mult[0] * c.num_channels), 1
+        blocks = [Block(Conv2d(c.in_channels, channels, 3, padding=1))]
+        layers = [Layer(0, "conv", 0, 0, 1, channels)]
+        for level, mult in enumerate(c.channel_mult):
+            for block in range(c.num_res_blocks):
+                out = int(mult * c.num_channels)
+                modules = [ResBlock(c, channels, out)]
+                channels = out
+                if factor in c.attention_factors:
+                    modules.append(AttentionBlock(c, channels))
+                blocks.append(Block(*modules))
+                layers.append(Layer(len(layers), "res", level, block, factor, channels))
+            if level < len(c.channel_mult) - 1:
+                factor *= 2
+                blocks.append(
+                    Block(ResBlock(c, channels, channels, "down") if c.resblock_updown else Downsample(channels))
+                )
+                layers.append(Layer(len(layers), "down", level + 1, 0, factor, channels))
+        return ModuleList(blocks), tuple(layers)
+
+    def _decoder(self) -> ModuleList:
+        c = self.config
+        skips = [layer.channels for layer in self.layers]
+        channels, factor, blocks = skips[-1], self.multiple, []
+        for level, mult in reversed(list(enumerate(c.channel_mult))):
+            for block in range(c.num_res_blocks + 1):
+                out = int(mult * c.num_channels)
+                modules = [ResBlock(c, channels + skips.pop(), out)]
+                channels = out
+                if factor in c.attention_factors:
+                    modules.append(AttentionBlock(c, channels))
+                if level and block == c.num_res_blocks:
+                    modules.append(
+                        ResBlock(c, channels, channels, "up") if c.resblock_updown else UpsampleConv(channels)
+                    )
+                    factor //= 2
+                blocks.append(Block(*modules))
+        return ModuleList(blocks)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The torso's dtype."""
+        return self.input_blocks[0][0].weight.dtype
+
+    def set_torso_dtype(self, dtype: torch.dtype) -> "ADMUNet":
+        """Run the blocks in `dtype`; embedding, head and every normalisation's arithmetic stay float32."""
+        for part in (self.input_blocks, self.middle_block, self.output_blocks):
+            part.to(dtype)
+            for module in part.modules():
+                if isinstance(module, Norm):
+                    module.float()
+        return self
+
+    def embed(self, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """(B,) timesteps, optionally (B,) class labels → (B, 4 · num_channels)."""
+        weight = self.time_embed[0].weight
+        emb = self.time_embed(timestep_embedding(t, self.config.num_channels).to(weight.dtype))
+        return emb if y is None else emb + self.label_emb(y)
+
+    def encode(self, x: Tensor, t: Tensor, y: Tensor | None = None, last: int | None = None) -> list[Tensor]:
+        """The input blocks' outputs in order, up to and including block `last` (all by default)."""
+        return self._encode(x, self.embed(t, y), last)
+
+    def _encode(self, x: Tensor, emb: Tensor, last: int | None = None) -> list[Tensor]:
+        h, outputs = x.to(self.dtype), []
+        emb = emb.to(self.dtype)
+        for block in self.input_blocks[: None if last is None else last + 1]:
+            h = block(h, emb)
+            outputs.append(h)
+        return outputs
+
+    def forward(self, x: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        emb = self.embed(t, y)
+        skips = self._encode(x, emb)
+        emb = emb.to(self.dtype)
+        h = self.middle_block(skips[-1], emb)
+        for block in self.output_blocks:
+            h = block(torch.cat([h, skips.pop()], dim=1), emb)
+        return self.out(h.to(self.out[2].weight.dtype))
+
+
+def detect(state: Mapping[str, Tensor]) -> bool:
+    """Whether the keys look like a guided-diffusion U-Net's. May be wrong for relatives; `read_config` is stricter."""
+    return "time_embed.0.weight" in state and "input_blocks.0.0.weight" in state and "out.2.weight" in state
+
+
+def read_config(state: Mapping[str, Tensor], **overrides) -> ADMConfig:
+    """The configuration that names and shapes tell; the rest by rule, or by `overrides`.
+
+    Head count and attention order cannot be read from shapes: the rule is 64 channels a head, one head for the plain
+    128-channel networks with attention on one level, four for the 128-channel ones with two blocks and three levels.
+    """
+    num_channels = state["time_embed.0.weight"].shape[1]
+    blocks_per_level, updown = _decoder_levels(state)
+    encoder = _encoder_levels(len(blocks_per_level), blocks_per_level[0] - 1)
+    mult = tuple(
+        state[f"input_blocks.{indices[0]}.0.out_layers.3.weight"].shape[0] / num_channels for indices in encoder
+    )
+    attention = tuple(2**k for k, indices in enumerate(encoder) if f"input_blocks.{indices[0]}.1.qkv.weight" in state)
+    first = state["input_blocks.1.0.emb_layers.1.weight"].shape[0]
+    scale_shift = first == 2 * state["input_blocks.1.0.out_layers.3.weight"].shape[0]
+    res = blocks_per_level[0] - 1
+    read = {
+        "num_channels": num_channels,
+        "channel_mult": mult,
+        "num_res_blocks": res,
+        "attention_factors": attention,
+        "out_channels": state["out.2.weight"].shape[0],
+        "use_scale_shift_norm": scale_shift,
+        "resblock_updown": updown,
+        "num_classes": state["label_emb.weight"].shape[0] if "label_emb.weight" in state else 0,
+        "in_channels": state["input_blocks.0.0.weight"].shape[1],
+        **_guess_heads(num_channels, res, attention, scale_shift),
+    }
+    return ADMConfig(**{**read, **overrides})
+
+
+def _decoder_levels(state: Mapping[str, Tensor]) -> tuple[list[int], bool]:
+    """Decoder blocks per level, deepest first, and whether resampling is done by residual blocks."""
+    count = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("output_blocks."))
+    levels, blocks, updown = [], 0, False
+    for k in range(count):
+        blocks += 1
+        by_resblock = any(f"output_blocks.{k}.{m}.in_layers.0.weight" in state for m in (1, 2))
+        by_conv = any(f"output_blocks.{k}.{m}.conv.weight" in state for m in (1, 2))
+        if by_resblock or by_conv:
+            updown = updown or by_resblock
+            levels.append(blocks)
+            blocks = 0
+    return [*levels, blocks], updown
+
+
+def _encoder_levels(levels: int, res: int) -> list[range]:
+    """The residual input blocks' indices per level; the block between two levels down-samples."""
+    return [range(1 + k * (res + 1), 1 + k * (res + 1) + res) for k in range(levels)]
+
+
+def _guess_heads(channels: int, res: int, attention: tuple[int, ...], scale_shift: bool) -> dict[str, int]:
+    if channels == 128 and len(attention) == 1 and not scale_shift:
+        return {"num_head_channels": 0, "num_heads": 1}
+    if channels == 128 and res == 2 and len(attention) == 3:
+        return {"num_head_channels": 0, "num_heads": 4}
+    return {"num_head_channels": 64}

@@ -1,0 +1,167 @@
+"""The command line on real pictures with the built-in models, and every kind of bad input."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from qs_core import InputError, demo, stylize
+from qs_core.__main__ import main
+
+QUICK = ["--steps", "6", "--skip", "3", "--size", "32", "--crops", "4"]
+PROMPT = ["--prompt", "a sketch with crayon"]
+PHOTO = str(demo.PICTURES["astronaut"])
+
+
+def run(*arguments) -> int:
+    return main(["stylize", *map(str, arguments)])
+
+
+def refused(capsys, *arguments) -> str:
+    """The one line on stderr of a run that ends with status 2."""
+    try:
+        status = run(*arguments)
+    except SystemExit as error:
+        status = error.code
+    text = capsys.readouterr().err
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert status == 2
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_one_picture_gives_a_png_with_its_settings_and_a_report(tmp_path):
+    out, report = tmp_path / "out.png", tmp_path / "report.json"
+    assert run(PHOTO, *PROMPT, "--output", out, "--report", report, *QUICK, "--seed", "3") == 0
+    with Image.open(out) as picture, Image.open(PHOTO) as source:
+        assert min(picture.size) == 32
+        assert abs(picture.width / picture.height - source.width / source.height) < 0.05
+        assert json.loads(picture.text["qs_core"])["seed"] == 3
+    told = json.loads(report.read_text())
+    assert {"settings", "versions", "seconds", "peak_memory_bytes", "anchors", "losses"} <= set(told)
+    assert {"total", "load", "inversion", "guided_step"} <= set(told["seconds"])
+    assert len(told["losses"]) == 3
+    assert {"clip_global", "clip_directional", "contrastive", "mse", "range"} == set(told["losses"][0])
+    assert [row["kind"] for row in told["anchors"]] == ["random"] * 3 + ["global"] * 2
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_several_pictures_and_seeds_fill_a_folder(tmp_path):
+    pictures = [PHOTO, str(demo.PICTURES["cat"])]
+    assert run(*pictures, *PROMPT, "--output", tmp_path / "new", "--count", "2", *QUICK) == 0
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        "astronaut-0.png", "astronaut-1.png", "cat-0.png", "cat-1.png"
+    ]  # fmt: skip
+
+
+def test_a_result_does_not_depend_on_its_neighbours():
+    options = {"size": 32, "steps": "6", "skip": 3, "crops": 4}
+    alone = stylize(PHOTO, "golden", seed=1, **options).picture
+    batch = stylize([str(demo.PICTURES["cat"]), PHOTO], "golden", seed=0, count=2, **options)
+    assert [(r.source, r.seed) for r in batch] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    # Sums run in another order in a batch; a few steps of guidance amplify the last bits.
+    torch.testing.assert_close(batch[3].picture, alone, rtol=0, atol=2e-3)
+    assert (batch[2].picture - alone).abs().max() > 0.01
+
+
+def test_every_choice_runs(tmp_path):
+    for extra in (
+        ["--start", "noised", "--anchors", "random"],
+        ["--start", "zecon", "--anchors", "local", "--attend", "all"],
+        ["--sampler", "ddim", "--eta", "0.5", "--anchors", "local_global", "--attend", "16,8"],
+        ["--prompt", "golden", "--prompt-weight", "2", "--prompt-weight", "1", "--templates", "--fit", "crop"],
+        ["--output-size", "original", "--attention-scale", "sqrt", "--steps", "ddim10", "--skip", "5"],
+    ):
+        assert run(PHOTO, *PROMPT, "--output", tmp_path / "o.png", *QUICK, *extra) == 0
+        with Image.open(tmp_path / "o.png") as picture:
+            assert np.asarray(picture).std() > 5
+    with Image.open(PHOTO) as source, Image.open(tmp_path / "o.png") as picture:
+        assert picture.size == source.size
+
+
+def make_bad_files(folder):
+    (folder / "text.png").write_text("no picture")
+    (folder / "cut.png").write_bytes((demo.PICTURES["cat"]).read_bytes()[:900])
+    Image.new("RGB", (1, 1)).save(folder / "one.png")
+    Image.new("RGB", (3, 200)).save(folder / "thin.png")
+    torch.save({"layer.weight": torch.zeros(3)}, folder / "linear.pt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}/none.png"], "No picture at"),
+        (["{tmp}/text.png"], "no picture that Pillow can read"),
+        (["{tmp}/cut.png"], "truncated"),
+        (["{tmp}/one.png"], "1x1; both sides need at least 8"),
+        (["{tmp}/thin.png"], "3x200; both sides need at least 8"),
+        ([PHOTO, "--prompt", "  "], "prompt is empty"),
+        ([PHOTO, "--prompt", "cyberpunk zebra"], "never saw the words 'cyberpunk', 'zebra'"),
+        ([PHOTO, "--prompt", "golden " * 40], "would cut it"),
+        ([PHOTO, "--model", "{tmp}/linear.pt"], "no guided-diffusion"),
+        ([PHOTO, "--model", "{tmp}/none.pt"], "No model file at"),
+        ([PHOTO, "--clip", "ViT-X"], "open_clip has no model"),
+        ([PHOTO, "--skip", "6"], "skip 6 of 6 steps leaves none"),
+        ([PHOTO, "--steps", "many"], "Respacing 'many'"),
+        ([PHOTO, "--num-anchors", "5000"], "5000 anchors"),
+        ([PHOTO, "--attend", "7"], "No layer has resolution 7"),
+        ([PHOTO, "--device", "cuda:99"], "not available"),
+        ([PHOTO, "--crop-area", "0.5,0.1"], "Crop area"),
+        ([PHOTO, "--eta", "2", "--sampler", "ddim"], "eta 2.0"),
+        ([PHOTO, "--count", "0"], "count 0"),
+        ([PHOTO, "--size", "4"], "Size 4 is too small"),
+        ([PHOTO, "--prompt-weight", "1", "--prompt-weight", "2"], "give one weight for each"),
+        ([PHOTO, "--sampler", "euler"], "invalid choice"),
+        ([PHOTO, "--vgg", "1"], "vgg19"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, arguments, message):
+    make_bad_files(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    filled = [argument.format(tmp=tmp_path) if "{tmp}" in argument else argument for argument in arguments]
+    prompt = [] if "--prompt" in filled else PROMPT
+    line = refused(capsys, filled[0], *prompt, "--output", tmp_path / "out.png", *QUICK, *filled[1:])
+    assert message in line
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_unwritable_place_is_told_before_anything_is_computed(tmp_path, capsys):
+    assert "Cannot write into" in refused(capsys, PHOTO, *PROMPT, "--output", tmp_path / "no" / "out.png")
+    (tmp_path / "file").write_text("")
+    assert "Cannot write into" in refused(capsys, PHOTO, *PROMPT, "--count", "2", "--output", tmp_path / "file")
+
+
+class Executes:
+    """Unpickled, this would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path, capsys):
+    evil, trace = tmp_path / "evil.pt", tmp_path / "trace"
+    evil.write_bytes(pickle.dumps({"w": Executes(trace)}))
+    torch.save({"w": Executes(trace)}, tmp_path / "evil2.pt")
+    for name in ("evil.pt", "evil2.pt"):
+        line = refused(capsys, PHOTO, *PROMPT, "--model", tmp_path / name, "--output", tmp_path / "o.png")
+        assert "not loaded" in line
+    assert not trace.exists()
+
+
+def test_non_finite_pictures_are_refused():
+    picture = torch.zeros(3, 32, 32)
+    picture[0, 3, 4] = float("nan")
+    with pytest.raises(InputError, match="NaN or infinity"):
+        stylize(picture, "golden", size=32)
+
+
+def test_a_diverging_run_names_step_and_loss(tmp_path, capsys):
+    assert run(PHOTO, *PROMPT, "--output", tmp_path / "o.png", *QUICK, "--clip-global", "1e38", "--mse", "1e38") == 1
+    assert "at timestep" in capsys.readouterr().err
+    assert not (tmp_path / "o.png").exists()

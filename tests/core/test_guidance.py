@@ -1,0 +1,189 @@
+"""The gradient at x_t: golden figures through the U-Net, linearity, windows, and errors that name their place."""
+
+import copy
+
+import pytest
+import torch
+
+from qs_core.anchors import Anchors, route_at
+from qs_core.errors import NonFiniteError
+from qs_core.guidance import BoundTerm, bind, blend, evaluate
+from qs_core.losses.base import Term
+from qs_core.losses.contrastive import Contrastive
+from qs_core.losses.pixel import MSE, Range
+from qs_core.model import DiffusionModel
+from qs_core.randomness import seeded
+from qs_core.samplers import ddim_step, ddpm_mean
+
+GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
+GUIDED = {"rtol": 1e-4, "atol": 1e-4}  # likewise, for the guided mean
+LAYERS = (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def step(golden):
+    return golden("guided_step_adm_scale_shift")
+
+
+@pytest.fixture(scope="module")
+def bound(learned, step):
+    """The golden step's three losses, bound to its noised source."""
+
+    def encode(images):
+        return learned.encode(images, torch.zeros(len(images)), last=LAYERS[-1])
+
+    contrastive = Contrastive(encode, Anchors("random"), step["tau"])
+    features = encode(step["y_in"])
+    routes = [route_at(step[f"anchors/{layer}"][None]) for layer in LAYERS]
+    return {
+        "contrastive": lambda view: {"contrastive": contrastive.between(encode(view.estimate), features, routes)},
+        "mse": MSE().against(step["y_in"], seeded([0])),
+        "range": Range().against(step["y_in"], seeded([0])),
+    }
+
+
+def look(model, step, *terms):
+    return evaluate(model, model.schedule("50"), step["x_t"], step["step_index"], terms, None)
+
+
+class TestGolden:
+    def test_prediction(self, learned, step):
+        schedule, i = learned.schedule("50"), step["step_index"]
+        prediction, gradient, losses = look(learned, step)
+        assert gradient is None and losses == {}
+        torch.testing.assert_close(prediction.x0, step["x0"], **GOLDEN)
+        torch.testing.assert_close(prediction.log_variance, step["log_variance"], **GOLDEN)
+        torch.testing.assert_close(prediction.log_variance.exp(), step["variance"], **GOLDEN)
+        torch.testing.assert_close(ddpm_mean(schedule, step["x_t"], prediction, None, i), step["mean"], **GOLDEN)
+
+    def test_blend(self, learned, step):
+        alpha_bar = float(learned.schedule("50").alpha_bar[step["step_index"]])
+        assert (1 - alpha_bar) ** 0.5 == pytest.approx(step["blend"])
+        torch.testing.assert_close(blend(step["x0"], step["x_t"], alpha_bar), step["x_in"], **GOLDEN)
+        torch.testing.assert_close(blend(step["source"], step["y_t"], alpha_bar), step["y_in"], **GOLDEN)
+
+    @pytest.mark.parametrize("name", ["contrastive", "mse", "range"])
+    def test_losses_and_gradients(self, learned, step, bound, name):
+        guided = look(learned, step, BoundTerm(Term(1.0, None), bound[name]))
+        assert guided.losses[name].shape == (1,)
+        assert guided.losses[name].item() == pytest.approx(step[f"loss_{name}"], rel=1e-4)
+        torch.testing.assert_close(guided.gradient, step[f"grad_{name}"], **GOLDEN)
+
+    @pytest.fixture(scope="class")
+    def guided(self, learned, step, bound):
+        weighted = {"contrastive": 500.0, "mse": 5000.0, "range": 50.0}
+        return look(learned, step, *(BoundTerm(Term(w, None), bound[name]) for name, w in weighted.items()))
+
+    def test_guided_mean(self, learned, step, guided):
+        mean = ddpm_mean(learned.schedule("50"), step["x_t"], guided.prediction, guided.gradient, step["step_index"])
+        torch.testing.assert_close(mean, step["guided_mean_500_5000_50"], **GUIDED)
+
+    def test_guided_ddim(self, learned, step, guided):
+        arguments = learned.schedule("50"), step["x_t"], guided.prediction, guided.gradient, step["step_index"], None
+        torch.testing.assert_close(ddim_step(0.0)(*arguments), step["ddim_guided_eta_0"], **GUIDED)
+
+
+def test_the_gradient_is_linear_in_the_weight(learned, step, bound):
+    one, twice = (look(learned, step, BoundTerm(Term(w, None), bound["mse"])).gradient for w in (3.0, 6.0))
+    torch.testing.assert_close(twice, 2 * one)
+
+
+def test_gradients_add_up(learned, step, bound):
+    mse, spread = BoundTerm(Term(3.0, None), bound["mse"]), BoundTerm(Term(2.0, None), bound["range"])
+    parts = [look(learned, step, term).gradient for term in (mse, spread)]
+    torch.testing.assert_close(look(learned, step, mse, spread).gradient, sum(parts), **GOLDEN)
+
+
+def test_a_picture_has_the_gradient_it_has_alone(learned, picture):
+    batch, schedule = picture(1, 2), learned.schedule("50")
+
+    def gradient(x, source):
+        return evaluate(learned, schedule, x, 20, bind((Term(1.0, MSE()),), source, seeded([1] * len(x))), None).gradient
+
+    sources = picture(3, 4)
+    torch.testing.assert_close(gradient(batch, sources)[1:], gradient(batch[1:], sources[1:]), **GOLDEN)
+
+
+class Counting:
+    """A loss of the user's own that counts how often it is bound and asked."""
+
+    def __init__(self, value=lambda view: view.estimate.square().mean((1, 2, 3))):
+        self.value, self.bound, self.asked = value, 0, 0
+
+    def against(self, source, generators):
+        self.bound += 1
+
+        def loss(view):
+            self.asked += 1
+            return {"counting": self.value(view)}
+
+        return loss
+
+
+@pytest.mark.parametrize("weight", [0, 0.0, {"counting": 0.0}, {}])
+def test_weight_0_costs_nothing(learned, step, weight):
+    loss = Counting()
+    terms = bind((Term(weight, loss),), step["source"], seeded([0]))
+    assert terms == () and loss.bound == 0
+    assert look(learned, step, *terms).gradient is None
+
+
+@pytest.mark.parametrize("window, asked", [((1000, 0), 1), ((408, 408), 1), ((407, 0), 0), ((1000, 409), 0)])
+def test_outside_its_window_a_term_costs_nothing(learned, step, window, asked):
+    assert learned.schedule("50").timesteps[step["step_index"]] == 408
+    loss = Counting()
+    terms = bind((Term(1.0, loss, *window),), step["source"], seeded([0]))
+    look(learned, step, *terms)
+    assert (loss.bound, loss.asked) == (1, asked)
+
+
+def test_a_loss_sees_the_step_before_and_the_timestep(learned, step):
+    seen = []
+    loss = Counting(lambda view: seen.append(view) or view.estimate.mean((1, 2, 3)))
+    terms, before = bind((Term(1.0, loss),), step["source"], seeded([0])), torch.ones_like(step["source"])
+    evaluate(learned, learned.schedule("50"), step["x_t"], step["step_index"], terms, before)
+    (view,) = seen
+    assert view.t == 408 and view.previous is before
+    torch.testing.assert_close(view.x0, step["x0"], **GOLDEN)
+
+
+def test_a_loss_of_estimate_alone_or_x0_alone_is_enough(learned, step):
+    for value in (lambda view: view.estimate.mean((1, 2, 3)), lambda view: view.x0.mean((1, 2, 3))):
+        terms = bind((Term(1.0, Counting(value)),), step["source"], seeded([0]))
+        assert look(learned, step, *terms).gradient.abs().max() > 0
+
+
+def test_terms_draw_from_generators_of_their_own(step):
+    """A term's draws are the same whichever draws the other makes."""
+
+    class Drawing:
+        def __init__(self, draws):
+            self.draws = draws
+
+        def against(self, source, generators):
+            return [torch.rand(self.draws, generator=g)[0] for g in generators]
+
+    def second(draws):
+        return bind((Term(1.0, Drawing(draws)), Term(1.0, Drawing(1))), step["source"], seeded([7]))[1].loss
+
+    assert second(1) == second(100)
+
+
+class TestNonFinite:
+    def test_a_loss_that_is_nan(self, learned, step):
+        loss = Counting(lambda view: view.estimate.mean((1, 2, 3)) * float("nan"))
+        terms = bind((Term(1.0, loss),), step["source"], seeded([0]))
+        with pytest.raises(NonFiniteError, match="in the loss 'counting' at timestep 408"):
+            look(learned, step, *terms)
+
+    def test_a_gradient_that_is_infinite(self, learned, step):
+        loss = Counting(lambda view: (view.estimate - view.estimate.detach()).abs().mean((1, 2, 3)).sqrt())
+        terms = bind((Term(1.0, loss),), step["source"], seeded([0]))
+        with pytest.raises(NonFiniteError, match="in the gradient of counting at timestep 408"):
+            look(learned, step, *terms)
+
+    def test_a_network_that_is_infinite(self, learned, step):
+        network = copy.deepcopy(learned.network)
+        network.out[2].weight.fill_(float("inf"))
+        with pytest.raises(NonFiniteError, match="in the U-Net's prediction at timestep 408. Lower the weights"):
+            look(DiffusionModel(network), step)

@@ -1,0 +1,1 @@
+"""What trains the built-in models and measures them; never imported at run time."""

@@ -1,0 +1,1 @@
+"""Pictures the demo models are trained and evaluated on."""

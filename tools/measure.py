@@ -1,0 +1,159 @@
+"""`python -m tools.measure`: the figures of docs/results.md and the picture of the README, on the held-out split.
+
+Round trips without guidance, zero-shot style accuracy of the built-in CLIP, and the five styles of the paper's
+figure 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+
+from qs_core import load_clip, load_model, stylize
+from qs_core.crops import Crops, cut, homographies
+from qs_core.demo import CLIP as CLIP_FOLDER
+from qs_core.pictures import fit, from_image
+from qs_core.randomness import seeded
+from qs_core.samplers import ddim_step
+from qs_core.transfer import Inversion, begin, restyle
+
+from .data import styles
+from .data.heldout import held_out_pictures
+
+FIGURE_4 = ("a sketch with crayon", "golden", "water painting", "wooden", "red bricks")
+SHOWN = ("astronaut", "cat", "pagoda", "coffee", "flower")
+SHEET_SIZE = 192  # each picture of the sheet, in pixels
+
+
+def pictures() -> dict[str, Image.Image]:
+    """The twelve held-out pictures by name."""
+    return {name: Image.fromarray(array) for name, array in held_out_pictures()}
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in [-1, 1], the first clamped to it."""
+    return 10 * math.log10(4 / float((a.clamp(-1, 1) - b).square().mean()))
+
+
+def round_trips(size: int) -> dict[str, float]:
+    """PSNR of invert → sample without guidance by DDIM, eta 0, 25 of 50 steps, per held-out picture."""
+    model, rows = load_model("demo"), {}
+    schedule = model.schedule("50")
+    for name, image in pictures().items():
+        source, frame = fit(from_image(image)[None], size, model.multiple)
+        *_, reached = begin(model, schedule, source, 25, "inverted", ())
+        inversion = Inversion(model, schedule, source, reached.x, reached.i)
+        *_, back = restyle(inversion, (), ddim_step(), None)
+        rows[name] = psnr(frame.restore(back.x), frame.restore(source))
+    return rows
+
+
+def clip_accuracy(renderings: int = 8, patches: int = 8) -> dict[str, float]:
+    """Zero-shot style accuracy over the 12 classes on held-out pictures in held-out renderer settings.
+
+    Class embeddings are the mean over each style's phrases. "patches" are random crops of 5 to 30 % of the area.
+    """
+    clip = load_clip(str(CLIP_FOLDER))
+    classes = torch.stack([_class_embedding(clip, style) for style in styles.STYLES.values()])
+    right = {"pictures": [], "patches": []}
+    for number, image in enumerate(pictures().values()):
+        source = np.asarray(image, np.float32) / 255
+        for label, style in enumerate(styles.STYLES):
+            for k in range(renderings if style != "photo" else 1):
+                rng = np.random.default_rng([number, label, k])
+                rendered = styles.render(source, style, rng, held_out=True)
+                picture = torch.from_numpy(rendered.transpose(2, 0, 1).copy())[None] * 2 - 1
+                size = clip.image_size
+                whole = interpolate(picture, (size, size), mode="bilinear", antialias=True, align_corners=False)
+                crops = Crops(patches, (0.05, 0.3))
+                seeds = seeded([1000 * number + 10 * label + k])
+                cropped = cut(picture, homographies(crops, *picture.shape[-2:], seeds), size, crops.area)
+                for kind, views in (("pictures", whole), ("patches", cropped)):
+                    with torch.no_grad():
+                        found = (normalize(clip.encode_image(views), dim=-1) @ classes.T).argmax(1)
+                    right[kind].append((label, float((found == label).float().mean())))
+    return {kind: _balanced(rows) for kind, rows in right.items()}
+
+
+def _class_embedding(clip, style: styles.Style) -> Tensor:
+    embeddings = torch.stack([clip.encode_text(phrase) for phrase in style.phrases])
+    return normalize(normalize(embeddings, dim=-1).mean(0), dim=-1)
+
+
+def _balanced(rows: list[tuple[int, float]]) -> float:
+    """Mean over classes of the mean accuracy."""
+    labels = sorted({label for label, _ in rows})
+    return float(np.mean([np.mean([value for label, value in rows if label == one]) for one in labels]))
+
+
+def sheet(names: tuple[str, ...], prompts: tuple[str, ...], path: Path, **options) -> None:
+    """Held-out pictures, each beside its restyled versions, with the prompts above."""
+    originals, rows = pictures(), []
+    for name in names:
+        results = [stylize(originals[name], prompt, **options).image for prompt in prompts]
+        rows.append([originals[name], *results])
+        print(f"sheet: {name}", flush=True)
+    compose(rows, ("photo", *prompts)).save(path, optimize=True)
+
+
+def compose(rows: list[list[Image.Image]], titles: tuple[str, ...]) -> Image.Image:
+    """Squares cut from the middle of each picture, in a grid with titles."""
+    head, gap = 26, 4
+    width, height = len(titles) * (SHEET_SIZE + gap) - gap, head + len(rows) * (SHEET_SIZE + gap) - gap
+    canvas = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(titles):
+        draw.text((column * (SHEET_SIZE + gap) + SHEET_SIZE / 2, head / 2), title, "black", anchor="mm", font_size=15)
+        for row, images in enumerate(rows):
+            canvas.paste(_square(images[column]), (column * (SHEET_SIZE + gap), head + row * (SHEET_SIZE + gap)))
+    return canvas
+
+
+def _square(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return square.resize((SHEET_SIZE, SHEET_SIZE), Image.Resampling.BICUBIC)
+
+
+def table() -> str:
+    """The measured table in Markdown."""
+    trips = {size: round_trips(size) for size in (64, 128)}
+    accuracy = clip_accuracy()
+    lines = ["| round trip, PSNR in dB | 64 px | 128 px |", "|---|---|---|"]
+    lines += [f"| {name} | {trips[64][name]:.1f} | {trips[128][name]:.1f} |" for name in trips[64]]
+    means = [np.mean(list(trips[size].values())) for size in (64, 128)]
+    lines += [f"| **mean** | **{means[0]:.1f}** | **{means[1]:.1f}** |", ""]
+    lines += ["| zero-shot style accuracy, 12 classes | |", "|---|---|"]
+    lines += [f"| unseen {kind} | {100 * value:.1f} % |" for kind, value in accuracy.items()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.measure", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("all", "table", "sheet"), default="all")
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.what in ("all", "table"):
+        page = args.out / "results.md"
+        text = page.read_text(encoding="utf-8") if page.exists() else "<!-- table -->\n<!-- /table -->\n"
+        text = re.sub(
+            r"(<!-- table -->\n).*(<!-- /table -->)", lambda m: f"{m[1]}{table()}\n{m[2]}", text, flags=re.DOTALL
+        )
+        page.write_text(text, encoding="utf-8")
+        print(text)
+    if args.what in ("all", "sheet"):
+        sheet(SHOWN, FIGURE_4, args.out / "figure4.png")
+
+
+if __name__ == "__main__":
+    main()

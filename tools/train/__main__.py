@@ -1,0 +1,53 @@
+"""`python -m tools.train all --out qs_core/demo`: render the pool, then train both built-in models. Resumable."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from . import clip, pool, unet
+
+DEFAULTS = {"unet": {"lr": 4e-4}, "clip": {"lr": 6e-4}}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tools.train", description=__doc__)
+    parser.add_argument("what", choices=("pool", "unet", "clip", "all"))
+    parser.add_argument("--out", type=Path, default=Path("qs_core/demo"), help="folder that receives the models")
+    parser.add_argument("--work", type=Path, default=Path(".train"), help="folder of the pool and the training state")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--pairs", type=int, default=40_000, help="pictures in the pool, each with one rendering")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--lr", type=float)
+    parser.add_argument(
+        "--minutes", type=float, default=1e9, help="end the whole schedule after this much training time"
+    )
+    parser.add_argument(
+        "--stop-after", type=float, default=1e9, help="stop this run after so many minutes, to be resumed"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", type=int, default=100)
+    parser.add_argument("--save", type=int, default=1000)
+    parser.add_argument("--threads", type=int, help="CPU threads of torch")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the U-Net")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _arguments()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    pool.make_pool(args.work, args.pairs, args.workers, args.seed)
+    learning_rate = args.lr
+    for name, module in (("clip", clip), ("unet", unet)):
+        if args.what in (name, "all"):
+            args.lr = learning_rate or DEFAULTS[name]["lr"]
+            module.train(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Training of the built-in CLIP: an open_clip model that tells the twelve styles by everyday phrases.
+
+Each step draws one caption per style (a synonym, often inside one of open_clip's ImageNet templates) and classifies
+random crops among them. A third of the crops are blends of a picture with its rendering, labelled in proportion, so
+that the way from photo to style has a slope at every point.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import math
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, cross_entropy, normalize
+
+from qs_core.crops import Crops, cut, homographies
+
+from ..data.styles import STYLES
+from .pool import open_pool
+
+IMAGE_SIZE = 64
+CONFIG = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 4, "width": 192, "head_width": 64, "patch_size": 8},
+    "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2},
+}
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+EXTRA_WORDS = "a an the of in with and style picture image drawing painting art looks like as made from by it is this"
+
+
+def captions(style: str, rng: np.random.Generator) -> str:
+    """A random caption of the style."""
+    phrase = STYLES[style].phrases[rng.integers(len(STYLES[style].phrases))]
+    draw = rng.random()
+    if draw < 0.4:
+        return phrase
+    if draw < 0.5:
+        return f"in the style of {phrase}"
+    return OPENAI_IMAGENET_TEMPLATES[rng.integers(len(OPENAI_IMAGENET_TEMPLATES))](phrase)
+
+
+def vocabulary() -> list[str]:
+    """Every word that captions may hold, sorted."""
+    texts = [phrase for style in STYLES.values() for phrase in style.phrases]
+    texts += [template("") for template in OPENAI_IMAGENET_TEMPLATES] + [EXTRA_WORDS]
+    return sorted({word for text in texts for word in re.findall(r"[a-z]+", text.lower())})
+
+
+def write_merges(path: Path) -> int:
+    """Write the merges of CLIP's own vocabulary that spell our words, in its order; returns the vocabulary's size."""
+    whole = open_clip.tokenizer.SimpleTokenizer()
+    needed: set[str] = set()
+    for word in vocabulary():
+        needed |= _pieces(whole, word)
+    ranked = sorted(whole.bpe_ranks, key=whole.bpe_ranks.get)
+    kept = [" ".join(pair) for pair in ranked if "".join(pair) in needed]
+    with gzip.GzipFile(path, "wb", mtime=0) as file:
+        file.write("\n".join(["#version: 0.2", *kept]).encode())
+    return 512 + len(kept) + 2
+
+
+def _pieces(tokenizer, word: str) -> set[str]:
+    """The strings that byte-pair encoding passes through on its way to the word's tokens."""
+    parts, seen = [*word[:-1], word[-1] + "</w>"], set()
+    while True:
+        pairs = [
+            (tokenizer.bpe_ranks[p], i)
+            for i, p in enumerate(zip(parts, parts[1:], strict=False))
+            if p in tokenizer.bpe_ranks
+        ]
+        if not pairs:
+            return seen
+        _, i = min(pairs)
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        seen.add(parts[i])
+
+
+class Batches:
+    """Random augmented crops with soft labels over the styles."""
+
+    def __init__(self, folder: Path, device: torch.device, seed: int):
+        pairs, labels = open_pool(folder)
+        self.pairs, self.labels, self.device = pairs, torch.from_numpy(labels), device
+        self.resident = torch.from_numpy(pairs[:]).to(device) if device.type == "cuda" else None
+        self.rng = torch.Generator().manual_seed(seed)
+
+    def _pair(self, index: Tensor) -> Tensor:
+        pairs = (
+            self.resident[index.to(self.device)]
+            if self.resident is not None
+            else torch.from_numpy(self.pairs[index.numpy()])
+        )
+        return pairs.permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor]:
+        """(size, 3, 64, 64) in [-1, 1] and (size, styles) label shares."""
+        index = torch.randint(len(self.pairs), (size,), generator=self.rng)
+        style = self.labels[index]
+        draw = torch.rand(size, generator=self.rng)
+        share = torch.rand(size, generator=self.rng)  # of the rendering
+        share = torch.where(draw < 0.30, share, torch.where(draw < 0.37, 0.0, 1.0))
+        labels = torch.zeros(size, len(STYLES)).scatter_(1, style[:, None], share[:, None])
+        labels[:, 0] += 1 - share
+        source, rendered = self._pair(index).unbind(1)
+        s = share.to(self.device)[:, None, None, None]
+        return self._augment(s * rendered + (1 - s) * source), labels.to(self.device)
+
+    def _augment(self, pictures: Tensor) -> Tensor:
+        """A third whole pictures, the others patches with rotation and perspective; noise, blur, exposure."""
+        size = len(pictures)
+        kind = torch.rand(size, generator=self.rng)
+        crops = Crops(number=1, area=(0.02, 0.6))
+        matrices = homographies(crops, 128, 128, [self.rng] * size)
+        patches = cut(pictures, matrices.to(self.device), IMAGE_SIZE, crops.area)
+        whole = avg_pool2d(pictures, 2)
+        out = torch.where((kind < 0.3).to(self.device)[:, None, None, None], whole, patches)
+        flip = (torch.rand(size, generator=self.rng) < 0.5).to(self.device)[:, None, None, None]
+        out = torch.where(flip, out.flip(3), out)
+        blurred = avg_pool2d(torch.nn.functional.pad(out, (1, 1, 1, 1), mode="reflect"), 3, 1)
+        blur = torch.rand(size, generator=self.rng) * (torch.rand(size, generator=self.rng) < 0.3)
+        out = torch.lerp(out, blurred, blur.to(self.device)[:, None, None, None])
+        tint = 1 + 0.1 * torch.randn(size, 3, 1, 1, generator=self.rng).to(self.device)
+        lift = 0.08 * torch.randn(size, 1, 1, 1, generator=self.rng).to(self.device)
+        noise = (
+            0.25 * torch.rand(size, 1, 1, 1, generator=self.rng) * (torch.rand(size, 1, 1, 1, generator=self.rng) < 0.5)
+        )
+        return out * tint + lift + noise.to(self.device) * torch.randn_like(out)
+
+
+def build(vocab_size: int) -> open_clip.model.CLIP:
+    """An untrained model of the configuration."""
+    text = {**CONFIG["text_cfg"], "vocab_size": vocab_size}
+    return open_clip.model.CLIP(embed_dim=CONFIG["embed_dim"], vision_cfg=dict(CONFIG["vision_cfg"]), text_cfg=text)
+
+
+def _save(folder: Path, model: open_clip.model.CLIP, vocab_size: int) -> None:
+    """The files that `open_clip.create_model("local-dir:…")` reads, and the list of known words beside them."""
+    text = {**CONFIG["text_cfg"], "vocab_size": vocab_size, "tokenizer_kwargs": {"bpe_path": "merges.txt.gz"}}
+    config = {
+        "model_cfg": {**CONFIG, "text_cfg": text},
+        "preprocess_cfg": {"mean": MEAN, "std": STD},
+    }
+    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1))
+    known = {"styles": {name: style.phrases for name, style in STYLES.items()}, "words": vocabulary()}
+    (folder / "vocabulary.json").write_text(json.dumps(known, indent=1))
+    state = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+
+
+def train(args) -> None:
+    """Train until `args.steps` or `args.minutes`, resuming from `clip.state.pt` in the working folder."""
+    device, begun = torch.device(args.device), time.time()
+    torch.manual_seed(args.seed)
+    rng = np.random.default_rng(args.seed)
+    folder = args.out / "clip"
+    folder.mkdir(parents=True, exist_ok=True)
+    vocab_size = write_merges(folder / "merges.txt.gz")
+    tokenizer = open_clip.tokenizer.SimpleTokenizer(
+        bpe_path=str(folder / "merges.txt.gz"), context_length=CONFIG["text_cfg"]["context_length"]
+    )
+    model = build(vocab_size).to(device)
+    ema = copy.deepcopy(model).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.1, betas=(0.9, 0.98))
+    step, spent, log, state_file = 0, 0.0, [], args.work / "clip.state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        ema.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent, log = state["step"], state["seconds"], state["log"]
+    batches = Batches(args.work, device, args.seed + step)
+    mean = torch.tensor(MEAN, device=device)[:, None, None]
+    std = torch.tensor(STD, device=device)[:, None, None]
+    first, running = step, torch.zeros(2, device=device)
+    print(
+        f"clip: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, vocabulary {vocab_size}",
+        flush=True,
+    )
+    while True:
+        seconds = spent + time.time() - begun
+        done = max(step / args.steps, seconds / 60 / args.minutes)
+        if done >= 1 or time.time() - begun > 60 * args.stop_after:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = (
+                args.lr * min(1.0, (step - first + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            )
+        pictures, labels = batches.batch(args.batch)
+        tokens = tokenizer([captions(style, rng) for _ in range(2) for style in STYLES]).to(device)
+        with torch.amp.autocast(device.type, torch.bfloat16):
+            image = model.encode_image(((pictures + 1) / 2 - mean) / std)
+            text = model.encode_text(tokens)
+        image, text = normalize(image.float(), dim=-1), normalize(text.float(), dim=-1)
+        logits = model.logit_scale.exp().clamp(max=30) * image @ text.T
+        first_draw, second_draw = logits.chunk(2, dim=1)
+        loss = sum(cross_entropy(part, labels, label_smoothing=0.05) for part in (first_draw, second_draw)) / 2
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        decay = min(0.999, (1 + step) / (20 + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+        right = (first_draw.argmax(1) == labels.argmax(1)).float().mean()
+        running = running.lerp(torch.stack([loss, right]).detach(), 0.02 if step > first else 1.0)
+        step += 1
+        if step % args.report == 0:
+            row = [step, *(round(v, 4) for v in running.tolist()), round(seconds, 1)]
+            log.append(row)
+            print(f"clip: step {row[0]}  loss {row[1]}  right {row[2]}  {row[3]} s", flush=True)
+        if step % args.save == 0:
+            _save(folder, ema, vocab_size)
+    _save(folder, ema, vocab_size)
+    state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "step": step, "seconds": seconds, "log": log}, state_file)
+    (args.out / "clip.log.json").write_text(
+        json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})
+    )
