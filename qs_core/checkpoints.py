@@ -5,6 +5,7 @@ A pickle with code in it is refused, never executed.
 
 import json
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -28,8 +29,10 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise InputError(f"No model file at {path}. Give the path of a .safetensors or .pt checkpoint, or 'demo'.")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; the download may have failed. Fetch it again.")
-    state, metadata = _read_safetensors(path) if path.suffix in (".safetensors", ".sft") else (_read_pickle(path), {})
-    return _unwrap(state, path), metadata
+    if path.suffix.lower() not in (".safetensors", ".sft"):
+        return _unwrap(_read_pickle(path), path), {}
+    state, header = _read_safetensors(path)
+    return _unwrap(state, path), header
 
 
 def _read_safetensors(path: Path) -> tuple[dict, dict]:
@@ -39,17 +42,28 @@ def _read_safetensors(path: Path) -> tuple[dict, dict]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is no readable safetensors file ({error}). Fetch it again.") from error
-    return state, json.loads(metadata.get("qs_config", "{}"))
+    return state, _header(metadata.get("qs_config", "{}"), path)
+
+
+def _header(text: str, path: Path) -> dict:
+    try:
+        header = json.loads(text)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise InputError(f"{path} has a broken header: its qs_config {text[:40]!r} is no JSON object. Fetch it again.")
+    return header
 
 
 def _read_pickle(path: Path) -> dict:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error).lower() and "unsupported" not in str(error).lower():
-            raise InputError(f"{path} is no checkpoint: it cannot be read ({_first_line(error)}).") from error
+        # torch's own message advises to load the file unsafely; only the name that it found is passed on.
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"holds more than tensors: it names {named[1]}" if named else "is no file of tensors that torch can read"
         raise InputError(
-            f"{path} holds more than tensors ({_first_line(error)}). It was not loaded: such a file can run code. "
+            f"{path} {what}. It was not loaded: such a file is broken, or can run code. "
             "Use a safetensors file, or one saved with torch.save(model.state_dict())."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
@@ -59,7 +73,7 @@ def _read_pickle(path: Path) -> dict:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0][:200]
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0][:200]
 
 
 def _unwrap(state, path: Path) -> dict[str, Tensor]:

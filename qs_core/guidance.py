@@ -77,12 +77,12 @@ def blend(x0: Tensor, x_t: Tensor, alpha_bar: float) -> Tensor:
 def _leaf_gradients(bound: BoundTerm, view: View, leaves: list[Tensor], losses: dict[str, Tensor]):
     with torch.enable_grad():
         values = bound.loss(view)
-        total = bound.term.weigh(values)
+        # The sum over images keeps each image's gradient its own: losses are one value per image.
+        total = bound.term.weigh(values).sum()
     for name, value in values.items():
         _require_finite(value, f"the loss {name!r}", view.t)
         losses[name] = value.detach()
-    # The sum over images keeps each image's gradient its own: losses are one value per image.
-    gradients = torch.autograd.grad(total.sum(), leaves, allow_unused=True)
+    gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     for gradient in gradients:
         if gradient is not None:
             _require_finite(gradient, f"the gradient of {', '.join(values)}", view.t)

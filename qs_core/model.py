@@ -10,7 +10,7 @@ from torch import Tensor
 
 from . import checkpoints, demo, unets
 from .errors import InputError
-from .schedule import Schedule, make_schedule
+from .schedule import NOISE, Schedule, make_schedule
 from .unets.adm import Layer
 
 VARIANCES = ("learned", "fixed_small", "fixed_large")
@@ -43,6 +43,7 @@ class DiffusionModel:
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.network.parameters()).device
 
     def schedule(self, spacing: str = "50") -> Schedule:
@@ -116,6 +117,8 @@ def load_model(
     unknown = set(overrides) - set(unets.HEADS)
     if unknown:
         raise InputError(f"Unknown model option {', '.join(sorted(unknown))}; there are {', '.join(unets.HEADS)}.")
+    if "num_heads" in overrides:
+        header = {**header, "num_head_channels": 0}  # the two exclude each other, and the caller's wish comes first
     heads = {key: header[key] for key in unets.HEADS if key in header} | overrides
     network = unets.load(state, path.name, **heads)
     learned = network.config.out_channels == 6
@@ -127,6 +130,9 @@ def load_model(
             f"variance={chosen_variance!r} does not fit {path.name}, whose network "
             f"{'learned its variance' if learned else 'has a fixed one: fixed_small or fixed_large'}."
         )
+    if (stated["noise_schedule"] or "linear") not in NOISE:
+        choices = ", ".join(NOISE)
+        raise InputError(f"Noise schedule {stated['noise_schedule']!r} is unknown; choose one of {choices}.")
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)}.")
     if dtype != "float32":

@@ -10,7 +10,7 @@ Generators = Sequence[Generator]
 
 def seeded(seeds: Sequence[int]) -> tuple[Generator, ...]:
     """One generator per seed (0 … 2⁶⁴-1)."""
-    return tuple(Generator().manual_seed(int(seed) % 2**63) for seed in seeds)
+    return tuple(Generator().manual_seed(int(seed) % 2**64) for seed in seeds)
 
 
 def spawn(generators: Generators) -> tuple[Generator, ...]:

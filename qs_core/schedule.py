@@ -84,15 +84,14 @@ def space(spacing: str, steps: int = TRAINING_STEPS) -> np.ndarray:
     "ddimN" takes every k-th step, for the k that gives exactly N.
     """
     text = spacing.strip()
+    strided = text.startswith("ddim")
     try:
-        if text.startswith("ddim"):
-            return _every_kth(int(text[4:]), steps, spacing)
-        counts = [int(part) for part in text.split(",")]
+        counts = [int(part) for part in ([text[4:]] if strided else text.split(","))]
     except ValueError:
         raise InputError(
             f"Respacing {spacing!r} is not understood. Give a count ('50'), 'ddim50' or '10,20'."
         ) from None
-    return _sections(counts, steps)
+    return _every_kth(counts[0], steps, spacing) if strided else _sections(counts, steps)
 
 
 def _every_kth(count: int, steps: int, spacing: str) -> np.ndarray:

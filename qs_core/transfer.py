@@ -43,8 +43,9 @@ def begin(
     model.check_size(source)
     if start not in STARTS:
         raise InputError(f"Start {start!r} is unknown; choose one of {', '.join(STARTS)}.")
-    if not 1 <= skip < len(schedule):
-        raise InputError(f"skip {skip} of {len(schedule)} steps leaves none to walk; give 1 to {len(schedule) - 1}.")
+    most = len(schedule) - (2 if start == "zecon" else 1)  # ZeCon's walk begins one state lower
+    if not 1 <= skip <= most:
+        raise InputError(f"skip {skip} of {len(schedule)} steps leaves none to walk; give 1 to {most}.")
     state = len(schedule) - skip
     if start == "noised":
         yield Step(state, schedule.diffuse(source, normal(source, generators), state), source, {})

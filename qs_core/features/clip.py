@@ -5,11 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import open_clip
 import torch
 from einops import rearrange
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import normalize
@@ -36,6 +38,7 @@ class CLIP:
 
     @property
     def device(self) -> torch.device:
+        """Where the network is."""
         return next(self.network.parameters()).device
 
     def encode_image(self, pictures: Tensor) -> Tensor:
@@ -89,8 +92,18 @@ def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.d
     merges = folder / "merges.txt.gz"
     options = {"bpe_path": str(merges)} if local and merges.is_file() else {}
     try:
-        network = open_clip.create_model(identifier, pretrained=None if local else pretrained, device=device)
+        network = open_clip.create_model(
+            identifier,
+            pretrained=None if local else pretrained,
+            device=device,
+            force_quick_gelu=not local and _wants_quick_gelu(name, pretrained),
+        )
         tokenizer = open_clip.get_tokenizer(identifier, **options)
+    except (SafetensorError, UnpicklingError) as error:
+        raise InputError(
+            f"CLIP {name} ({pretrained or folder}) cannot be loaded: its weights are broken, or more than tensors. "
+            "Fetch them again."
+        ) from error
     except (RuntimeError, OSError, ValueError) as error:
         raise InputError(
             f"CLIP {name} ({pretrained or folder}) cannot be loaded: {str(error).splitlines()[0]}"
@@ -106,6 +119,12 @@ def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.d
         frozenset(known["words"]) if known else None,
         known["styles"] if known else None,
     )
+
+
+def _wants_quick_gelu(name: str, pretrained: str) -> bool:
+    """Whether a tag's weights, as OpenAI's, were trained with QuickGELU: where the named configuration has another
+    activation, open_clip only warns and computes wrong embeddings."""
+    return bool(open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu"))
 
 
 def _check_name(name: str, pretrained: str | None) -> None:

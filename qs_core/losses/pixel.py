@@ -29,5 +29,6 @@ class Range:
 
 
 def range_loss(view: View) -> dict[str, Tensor]:
+    """The range penalty of a view; it needs no source."""
     excess = view.x0 - view.x0.clamp(-1, 1)
     return {"range": reduce(excess.square(), "b c h w -> b", "mean")}

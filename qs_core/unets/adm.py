@@ -27,6 +27,8 @@ from torch.nn import (
 )
 from torch.nn.functional import scaled_dot_product_attention
 
+from ..errors import InputError
+
 
 @dataclass(frozen=True)
 class ADMConfig:
@@ -42,8 +44,17 @@ class ADMConfig:
     num_classes: int = 0
     in_channels: int = 3
     num_head_channels: int = 64
-    num_heads: int = 0  # used where num_head_channels is 0
+    num_heads: int = 0  # used where num_head_channels is 0 or, as guided-diffusion has it, -1
     use_new_attention_order: bool = False
+
+    def heads(self, channels: int) -> int:
+        """Attention heads over that many channels. Raises InputError where they do not divide evenly."""
+        width = self.num_head_channels
+        heads, rest = divmod(channels, width) if width > 0 else (self.num_heads, channels % max(1, self.num_heads))
+        if heads < 1 or rest:
+            stated = f"num_head_channels={width}" if width > 0 else f"num_heads={self.num_heads}"
+            raise InputError(f"{stated} does not divide a block of {channels} channels; give one that does.")
+        return heads
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,8 @@ class Norm(GroupNorm):
 
 
 class Downsample(Module):
+    """Halves the map by a strided convolution."""
+
     def __init__(self, channels: int):
         super().__init__()
         self.op = Conv2d(channels, channels, 3, stride=2, padding=1)
@@ -78,6 +91,8 @@ class Downsample(Module):
 
 
 class UpsampleConv(Module):
+    """Doubles the map, then a convolution."""
+
     def __init__(self, channels: int):
         super().__init__()
         self.up = Upsample(scale_factor=2, mode="nearest")
@@ -123,7 +138,7 @@ class AttentionBlock(Module):
 
     def __init__(self, c: ADMConfig, channels: int):
         super().__init__()
-        self.heads = channels // c.num_head_channels if c.num_head_channels else c.num_heads
+        self.heads = c.heads(channels)
         self.new_order = c.use_new_attention_order
         self.norm = Norm(channels)
         self.qkv = Conv1d(channels, 3 * channels, 1)

@@ -120,7 +120,7 @@ configurations = st.builds(
 @given(configurations)
 @settings(max_examples=40, deadline=None)
 def test_any_configuration_is_read_back_from_its_shapes(config):
-    told = {"num_head_channels": 32, "use_new_attention_order": config.use_new_attention_order}
+    told = {"num_heads": 0, "num_head_channels": 32, "use_new_attention_order": config.use_new_attention_order}
     assert read_config(on_meta(config).state_dict(), **told) == config
 
 

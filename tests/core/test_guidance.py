@@ -46,6 +46,12 @@ def look(model, step, *terms):
     return evaluate(model, model.schedule("50"), step["x_t"], step["step_index"], terms, None)
 
 
+@pytest.fixture(scope="module")
+def guided(learned, step, bound):
+    weighted = {"contrastive": 500.0, "mse": 5000.0, "range": 50.0}
+    return look(learned, step, *(BoundTerm(Term(w, None), bound[name]) for name, w in weighted.items()))
+
+
 class TestGolden:
     def test_prediction(self, learned, step):
         schedule, i = learned.schedule("50"), step["step_index"]
@@ -68,11 +74,6 @@ class TestGolden:
         assert guided.losses[name].shape == (1,)
         assert guided.losses[name].item() == pytest.approx(step[f"loss_{name}"], rel=1e-4)
         torch.testing.assert_close(guided.gradient, step[f"grad_{name}"], **GOLDEN)
-
-    @pytest.fixture(scope="class")
-    def guided(self, learned, step, bound):
-        weighted = {"contrastive": 500.0, "mse": 5000.0, "range": 50.0}
-        return look(learned, step, *(BoundTerm(Term(w, None), bound[name]) for name, w in weighted.items()))
 
     def test_guided_mean(self, learned, step, guided):
         mean = ddpm_mean(learned.schedule("50"), step["x_t"], guided.prediction, guided.gradient, step["step_index"])
@@ -98,7 +99,9 @@ def test_a_picture_has_the_gradient_it_has_alone(learned, picture):
     batch, schedule = picture(1, 2), learned.schedule("50")
 
     def gradient(x, source):
-        return evaluate(learned, schedule, x, 20, bind((Term(1.0, MSE()),), source, seeded([1] * len(x))), None).gradient
+        return evaluate(
+            learned, schedule, x, 20, bind((Term(1.0, MSE()),), source, seeded([1] * len(x))), None
+        ).gradient
 
     sources = picture(3, 4)
     torch.testing.assert_close(gradient(batch, sources)[1:], gradient(batch[1:], sources[1:]), **GOLDEN)

@@ -122,6 +122,11 @@ class TestLoad:
         assert model.network.config.num_head_channels == 32
         assert (model.noise, model.image_size) == ("linear", 64)
 
+    def test_a_wished_head_count_replaces_the_headers_head_width(self, file):
+        model = load_model(file(num_head_channels=16), num_heads=1)
+        assert {block.heads for block in model.network.middle_block if hasattr(block, "heads")} == {1}
+        assert "num_head_channels" not in model.guessed
+
     def test_what_was_guessed_is_reported(self, file):
         model = load_model(file(), num_head_channels=16)
         assert {"noise_schedule", "variance", "image_size"} <= set(model.guessed)
@@ -134,7 +139,10 @@ class TestLoad:
         "options, message",
         [
             ({"dtype": "int8"}, "dtype 'int8' is unknown; choose one of float32, bfloat16, float16"),
-            ({"variance": "fixed_small"}, "variance='fixed_small' does not fit tiny.safetensors, whose network learned"),
+            (
+                {"variance": "fixed_small"},
+                "variance='fixed_small' does not fit tiny.safetensors, whose network learned",
+            ),
             ({"variance": "huge"}, "variance='huge'"),
             ({"heads": 4}, "Unknown model option heads; there are num_heads"),
             ({"noise_schedule": "sigmoid"}, "'sigmoid' is unknown; choose one of linear, cosine"),

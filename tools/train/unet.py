@@ -134,6 +134,13 @@ def _save(path: Path, ema: ADMUNet) -> None:
     temporary.replace(path)
 
 
+def _save_state(path: Path, model, ema, optimizer, **progress) -> None:
+    state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(), **progress}
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
 def train(args) -> None:
     """Train until `args.steps` or `args.minutes`, resuming from `unet.state.pt` in the working folder."""
     device, begun = torch.device(args.device), time.time()
@@ -189,9 +196,9 @@ def train(args) -> None:
             print(f"unet: step {row[0]}  simple {row[1]}  vlb {row[2]}  {row[3]} s", flush=True)
         if step % args.save == 0:
             _save(args.out / "unet.safetensors", ema)
+            _save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
+    _save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     _save(args.out / "unet.safetensors", ema)
-    state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "step": step, "seconds": seconds, "log": log}, state_file)
     (args.out / "unet.log.json").write_text(
         json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})
     )

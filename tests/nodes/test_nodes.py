@@ -1,0 +1,186 @@
+"""Every node, called under inference mode as ComfyUI does, without ComfyUI."""
+
+import pytest
+import torch
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    return not tensor.requires_grad and tensor.grad_fn is None
+
+
+def test_restyles_under_inference_mode_and_returns_a_plain_image(invert, sample, photo):
+    assert photo.is_inference()
+    result = sample(invert(photo))
+    assert result.shape == (1, 32, 32, 3)
+    assert result.dtype == torch.float32 and is_plain(result)
+    assert 0 <= result.min() and result.max() <= 1
+    assert (result - photo).abs().mean() > 0.01
+
+
+def test_weights_moved_in_inference_mode_are_made_fit_again(pack, text, photo):
+    model = pack("LoadDiffusionModel")
+    with torch.inference_mode():
+        model.core.network.double()
+        model.core.network.float()  # what ComfyUI's memory management does to weights
+    assert all(p.is_inference() for p in model.core.network.parameters())
+    inversion = pack("EncodeInvertDDIM", model=model, image=photo, size=32, steps=6, skip=3)
+    pack("QSAttnGuidedSampler", inversion=inversion, text=text, crops=2)
+    assert not any(p.is_inference() or p.requires_grad for p in model.core.network.parameters())
+
+
+def test_the_same_seed_gives_the_same_picture_and_another_seed_another(invert, sample, photo):
+    inversion = invert(photo)
+    first, again, other = sample(inversion, seed=5), sample(inversion, seed=5), sample(inversion, seed=6)
+    assert torch.equal(first, again)
+    assert (first - other).abs().max() > 0.02
+
+
+@pytest.mark.parametrize("options", [{}, {"anchors": "random"}, {"sampler": "ddim", "eta": 0.5}])
+def test_a_batch_gives_the_pictures_of_its_members_alone(invert, sample, photo, options):
+    other = photo.flip(2)
+    together = sample(invert(torch.cat([photo, other])), seed=3, **options)
+    alone = [sample(invert(photo), seed=3, **options), sample(invert(other), seed=4, **options)]
+    # Sums run in another order in a batch; the error grows over the guided steps.
+    assert (together - torch.cat(alone)).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("start", ["noised", "zecon"])
+def test_batch_independence_of_the_other_starts(invert, photo, start):
+    together = invert(torch.cat([photo, photo]), start=start, start_seed=7).inversion
+    alone = invert(photo, start=start, start_seed=8).inversion
+    assert together.start == alone.start
+    assert (together.x_t[1] - alone.x_t[0]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("options", [{}, {"start": "noised"}])
+def test_the_nodes_give_the_picture_of_the_library(pack, invert, sample, photo, options):
+    stylize = pack.part("qs_core.stylize").stylize
+    picture = photo[0].movedim(-1, 0).contiguous().clone() * 2 - 1
+    settings = {"steps": "6", "skip": 3, "size": 32, "crops": 4, "seed": 11, **options}
+    expected = (stylize(picture, "a sketch with crayon", **settings).picture + 1) / 2
+    result = sample(invert(photo, start_seed=11, **options), seed=11)
+    assert torch.allclose(result[0], expected.clamp(0, 1).movedim(0, -1), atol=1e-5)
+
+
+def test_wires_keep_their_tensors_on_the_cpu_and_out_of_inference_mode(invert, text, photo):
+    i, d = invert(photo).inversion, text.direction
+    for tensor in (i.source, i.x_t, d.source, d.targets, d.weights):
+        assert tensor.device.type == "cpu" and not tensor.is_inference() and is_plain(tensor)
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(1, 0.25), (3, 0.25), (4, 0.625)])
+def test_grey_and_alpha_images_are_taken(pack, channels, expected):
+    image = torch.full((1, 8, 8, channels), 0.25)
+    if channels == 4:
+        image[..., 3] = 0.5  # half of 0.25 on white
+    picture = pack.part("nodes.seam").from_image(image)
+    assert picture.shape == (1, 3, 8, 8)
+    assert torch.allclose((picture + 1) / 2, torch.tensor(expected))
+
+
+def test_images_come_back_as_they_went_in(pack, photo):
+    seam = pack.part("nodes.seam")
+    with torch.inference_mode(False):
+        assert torch.allclose(seam.to_image(seam.from_image(photo)), photo, atol=1e-6)
+
+
+def test_half_precision_images_are_computed_in_full(pack):
+    assert pack.part("nodes.seam").from_image(torch.rand(1, 8, 8, 3).half()).dtype == torch.float32
+
+
+def test_nan_is_named(invert, input_error, photo):
+    broken = photo.clone()
+    broken[0, 3, 4, 1] = float("nan")
+    with pytest.raises(input_error, match=r"NaN or infinity in 1 of its 3072 values \(shape \(1, 32, 32, 3\)\)"):
+        invert(broken)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8, 2), (8, 8, 3), (0, 8, 8, 3)])
+def test_other_shapes_are_named(invert, input_error, shape):
+    with pytest.raises(input_error, match="The image has shape"):
+        invert(torch.zeros(shape))
+
+
+def test_messages_of_the_library_reach_the_user(invert, sample, pack, input_error, photo, text):
+    with pytest.raises(input_error, match="skip 6 of 6 steps leaves none"):
+        invert(photo, skip=6)
+    with pytest.raises(input_error, match="Respacing 'no' is not understood"):
+        invert(photo, spacing="no")
+    with pytest.raises(input_error, match="never saw the word 'zeppelin'"):
+        pack("CLIPTextDirection", clip=text.clip, prompt="a zeppelin")
+    with pytest.raises(input_error, match="No layer has resolution 7"):
+        sample(invert(photo), attend="7")
+    with pytest.raises(input_error, match="attend is 'deep'"):
+        sample(invert(photo), attend="deep")
+    with pytest.raises(input_error, match="There is no model '../secret.pt'"):
+        pack("LoadDiffusionModel", model_name="../secret.pt")
+
+
+def test_size_and_output_size(invert, sample, photo):
+    wide = torch.cat([photo, photo], dim=2)[:, :30]  # 30x64
+    inversion = invert(wide, size=24, steps=2, skip=1)
+    assert inversion.size == (24, 56)  # padded to multiples of 8
+    assert sample(inversion).shape == (1, 24, 51, 3)
+    assert sample(inversion, output_size="original").shape == (1, 30, 64, 3)
+    assert invert(wide, size=24, fit="crop", steps=2, skip=1).size == (24, 48)
+
+
+def test_automatic_size_is_the_network_s(invert, pack, model, photo):
+    inversion = invert(photo, size=0, steps=2, skip=1, start="noised")
+    assert min(inversion.size) == pack.part("qs_core.stylize").default_size(model.core)
+
+
+def test_spacing_replaces_steps(invert, photo):
+    assert len(invert(photo, spacing="2,3", skip=2, start="noised").inversion.schedule) == 5
+
+
+def test_prompt_lines_and_weights(pack, text, input_error):
+    mixed = pack("CLIPTextDirection", clip=text.clip, prompt="a sketch with crayon::3\n\n an oil painting \n").direction
+    assert mixed.prompts == ("a sketch with crayon", "an oil painting")
+    assert mixed.weights.tolist() == [0.75, 0.25]
+    for line in ("crayon::", "crayon::much", "crayon::nan"):
+        with pytest.raises(input_error, match="give a number there, e.g. crayon::2"):
+            pack("CLIPTextDirection", clip=text.clip, prompt=line)
+    with pytest.raises(input_error, match="No prompt was given"):
+        pack("CLIPTextDirection", clip=text.clip, prompt=" \n")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("", None), (" ALL ", "all"), ("32, 16", (32, 16))])
+def test_attend_text(pack, given, meant):
+    assert pack.part("nodes.widgets").parse_attend(given) == meant
+
+
+def test_sample_photos(pack):
+    for name in pack.inputs("QSSampleImage")["picture"][0]:
+        image = pack("QSSampleImage", picture=name)
+        assert image.shape[0] == 1 and image.shape[-1] == 3
+        assert min(image.shape[1:3]) >= 200 and image.std() > 0.1
+
+
+def test_heat_map_draws_one_image_for_each_layer_and_picture(pack, invert, photo):
+    inversion = invert(torch.cat([photo, photo.flip(1)]), steps=2, skip=1, start="noised")
+    two = pack("QSAttnHeatmap", inversion=inversion, short_side=128)
+    every = pack("QSAttnHeatmap", inversion=inversion, short_side=128, attend="all", anchors="local_global")
+    assert len(two) == 4 and len(every) == 2 * len(inversion.model.core.content_layers())
+    assert two.shape[2:] == (128, 3) and two.shape[1] > 128  # the legend stands below
+    assert is_plain(two)
+    assert (two[0] - two[2]).abs().mean() > 0.01
+
+
+def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
+    inversion = invert(photo, steps=2, skip=1, start="noised")
+    settings, preview = pack.part("qs_core.settings"), pack.part("nodes.preview")
+    chosen = settings.choose_anchors(inversion.model.core, 32, 32, "global")
+    with torch.inference_mode(False):
+        (heats,) = preview.layers(inversion, chosen)
+    heat = heats[-1]
+    worst = heat.entropy.flatten()[heat.positions].max()
+    assert (heat.entropy < worst).sum() < len(heat.positions)
+    assert heat.focus.flatten().argmax() == heat.entropy.flatten().argmin()
+
+
+def test_progress_asks_whether_to_stop_at_every_step(pack, monkeypatch, invert, photo):
+    calls = []
+    monkeypatch.setattr(pack.part("nodes.seam"), "check_cancelled", lambda: calls.append(1))
+    invert(photo, steps=6, skip=2)
+    assert len(calls) == 4

@@ -1,0 +1,88 @@
+"""What the menu says: names, tooltips, defaults."""
+
+from dataclasses import fields
+
+import pytest
+
+NODES = [
+    "LoadDiffusionModel",
+    "LoadOpenCLIP",
+    "CLIPTextDirection",
+    "EncodeInvertDDIM",
+    "QSAttnGuidedSampler",
+    "QSSampleImage",
+    "QSAttnHeatmap",
+]
+# Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
+STANDS_FOR = {
+    "model_name": ("model", "demo"),
+    "clip_name": ("clip", "demo"),
+    "size": ("size", None),
+    "num_anchors": ("num_anchors", None),
+    "attend": ("attend", None),
+    "steps": ("steps", "50"),
+    "start_seed": ("seed", 0),
+    "crop_area_min": ("crop_area", (0.01, 0.3)),
+    "crop_area_max": ("crop_area", (0.01, 0.3)),
+}
+
+
+def test_ids_are_those_that_saved_workflows_name(pack):
+    assert list(pack.classes) == NODES
+    assert set(pack.module.NODE_DISPLAY_NAME_MAPPINGS) == set(NODES)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_node_says_what_it_is(pack, node):
+    cls = pack.classes[node]
+    assert cls.CATEGORY == "QS Style Transfer"
+    assert len(cls.DESCRIPTION) > 60 and cls.DESCRIPTION.endswith(".")
+    assert cls.SEARCH_ALIASES
+    assert len(cls.OUTPUT_TOOLTIPS) == len(cls.RETURN_TYPES)
+    assert callable(getattr(cls, cls.FUNCTION))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_input_has_a_tooltip(pack, node):
+    for name, spec in pack.inputs(node).items():
+        assert len(spec[1]["tooltip"]) > 15, name
+        assert spec[1]["tooltip"].endswith("."), name
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_defaults_lie_in_their_ranges(pack, node):
+    for name, (kind, options) in pack.inputs(node).items():
+        if isinstance(kind, list):
+            assert options["default"] in kind, name
+        elif "min" in options:
+            assert options["min"] <= options["default"] <= options["max"], name
+
+
+def test_defaults_are_those_of_settings(pack):
+    settings = {field.name: field.default for field in fields(pack.part("qs_core.settings").Settings)}
+    compared = set()
+    for node in NODES:
+        for name, value in pack.defaults(node).items():
+            setting, expected = STANDS_FOR.get(name, (name, value))
+            if setting in settings:
+                assert settings[setting] == expected, (node, name)
+                compared.add(setting)
+    # What no node offers: one result a run, no VGG, devices are ComfyUI's.
+    left = set(settings) - compared - {"prompts", "prompt_weights", "clip_pretrained", "vgg", "count", "device"}
+    assert not left
+    area = pack.defaults("QSAttnGuidedSampler")
+    assert (area["crop_area_min"], area["crop_area_max"]) == settings["crop_area"]
+    assert str(pack.defaults("EncodeInvertDDIM")["steps"]) == settings["steps"]
+
+
+def test_optional_widgets_are_the_advanced_ones(pack):
+    for node in NODES:
+        for name, (_, options) in pack.classes[node].INPUT_TYPES().get("optional", {}).items():
+            assert options.get("advanced"), (node, name)
+
+
+def test_the_root_declares_a_web_directory_only_if_it_is_there(pack):
+    import pathlib
+
+    there = (pathlib.Path(pack.module.__file__).parent / "web").is_dir()
+    assert hasattr(pack.module, "WEB_DIRECTORY") == there

@@ -1,0 +1,150 @@
+"""Who may import whom, and what the pack's text must not hold. Read from the source; nothing is imported."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = [path for path in [ROOT / "__init__.py", *(ROOT / "qs_core").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]]
+PACK = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in FILES if path.is_file()}
+
+# Imports go downwards: to a lower rank, or to the same one inside a folder.
+RANKS = {
+    0: "errors randomness demo checkpoints pictures",
+    1: "schedule anchors crops unets/* features/*",
+    2: "model losses/* metrics",
+    3: "guidance",
+    4: "samplers",
+    5: "transfer",
+    6: "presets settings",
+    7: "stylize evaluate",
+}
+RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
+RANK |= {"qs_core/__init__": 8, "qs_core/__main__": 9, "nodes/*": 9, "__init__": 10}
+
+HOST = ("comfy", "folder_paths", "nodes", "server", "latent_preview")
+SEAM = "nodes/seam"
+# Registries' linters refuse these: a network's layers and its device are the host's to choose.
+REFUSED = (
+    "nn.Conv2d(",
+    "nn.Linear(",
+    "nn.GroupNorm(",
+    "nn.LayerNorm(",
+    "nn.Embedding(",
+    ".cuda(",
+    '.to("cuda"',
+    "torch.autocast(",
+)
+
+
+def name_of(path: str) -> str:
+    """qs_core/demo/__init__ → qs_core/demo; the three roots keep their own file's name."""
+    folder = path.removesuffix("/__init__")
+    return path if folder in (path, "qs_core", "nodes") else folder
+
+
+def folder_of(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def rank(name: str) -> int | None:
+    """The module's rank; None where nobody gave it one."""
+    parts = name.split("/")
+    keys = [name, *("/".join([*parts[:k], "*"]) for k in range(len(parts), 0, -1)), "/".join(parts[:2])]
+    return next((RANK[key] for key in keys if key in RANK), None)
+
+
+def tree(path: str) -> ast.Module:
+    return ast.parse(PACK[path].read_text(encoding="utf-8"))
+
+
+def is_module(name: str) -> bool:
+    return name in PACK or f"{name}/__init__" in PACK
+
+
+def absolute_imports(node: ast.AST) -> Iterator[str]:
+    """The top-level names of absolute imports below a node."""
+    for child in ast.walk(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.level == 0:
+            yield child.module.split(".")[0]
+
+
+def relative_imports(path: str) -> Iterator[str]:
+    """The pack's modules that a module imports, by path."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = [part for part in path.split("/")[: -node.level] if part]
+            assert len(path.split("/")) >= node.level, f"{path} reaches above the pack"
+            base = "/".join(parts + (node.module.split(".") if node.module else []))
+            for alias in node.names:
+                inner = f"{base}/{alias.name}".lstrip("/")
+                target = inner if is_module(inner) else base
+                yield name_of(target if target in PACK else f"{target}/__init__".lstrip("/"))
+
+
+def test_the_pack_is_found():
+    assert "qs_core/model" in PACK and len(PACK) > 20
+
+
+@pytest.mark.parametrize("path", sorted(PACK))
+class TestEveryModule:
+    def test_it_has_a_rank(self, path):
+        assert rank(name_of(path)) is not None, f"{path}: give it a rank in RANKS"
+
+    def test_it_imports_downwards(self, path):
+        own, bad = name_of(path), []
+        for target in relative_imports(path):
+            same_folder = folder_of(target) == folder_of(own) != "qs_core" or folder_of(target) == own
+            beside = same_folder or (rank(own) == 0 and target == "qs_core/errors")
+            if rank(target) > rank(own) or (rank(target) == rank(own) and not beside):
+                bad.append(f"{own} (rank {rank(own)}) imports {target} (rank {rank(target)})")
+        assert bad == []
+
+    def test_it_imports_the_pack_relatively(self, path):
+        assert not {"qs_core", "tools", "tests"} & set(absolute_imports(tree(path)))
+        assert not any(target.split("/")[0] in ("tools", "tests") for target in relative_imports(path))
+
+    def test_comfyui_is_imported_in_the_seams_functions_alone(self, path):
+        def host(node: ast.AST) -> set[str]:
+            return {name for name in absolute_imports(node) if name.startswith("comfy") or name in HOST}
+
+        module = tree(path)
+        if path != SEAM:
+            assert host(module) == set()
+            return
+        outside = [node for node in module.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        classes = [child for node in module.body if isinstance(node, ast.ClassDef) for child in node.body]
+        outside += [child for child in classes if not isinstance(child, ast.FunctionDef)]
+        assert [name for node in outside for name in host(node)] == []
+
+    def test_it_prints_nothing(self, path):
+        if path.startswith("qs_core/") and path != "qs_core/__main__":
+            calls = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+            assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+
+    def test_it_holds_nothing_that_a_linter_refuses(self, path):
+        text = PACK[path].read_text(encoding="utf-8")
+        assert [pattern for pattern in REFUSED if pattern in text] == []
+
+
+def test_the_core_needs_no_host():
+    """Nothing of the library imports the nodes."""
+    for path in PACK:
+        if path.startswith("qs_core/"):
+            assert not [target for target in relative_imports(path) if target.startswith("nodes")]
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [("qs_core/losses/clip", 2), ("qs_core/unets", 1), ("qs_core/demo", 0), ("nodes/seam", 9), ("nodes/__init__", 9)],
+)
+def test_ranks_are_read_as_meant(name, expected):
+    assert rank(name) == expected
+
+
+def test_an_unknown_module_has_no_rank():
+    assert rank("qs_core/helpers") is None
