@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..qs_core import pictures, transfer
-from ..qs_core.randomness import Generators, seeded, spawn
-from ..qs_core.stylize import default_size
+from ..qs_core.pipeline import default_size
+from ..qs_core.randomness import batch_seeds, streams
 from .seam import Loaded, Progress, bring, from_image, leaves_inference_mode, walk_bytes
 from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, whole, wire
 
@@ -27,13 +27,6 @@ class Inverted:
     def on(self, device: torch.device) -> transfer.Inversion:
         """The inversion with its tensors on a device."""
         return replace(self.inversion, source=self.inversion.source.to(device), x_t=self.inversion.x_t.to(device))
-
-
-def streams(seed: int, count: int) -> tuple[Generators, Generators, Generators]:
-    """Randomness for the start, the losses and the noise of `count` pictures, those of `stylize`: picture b of a batch
-    has the seed `seed` + b, so that it is the same picture as alone with that seed."""
-    generators = seeded([seed + b for b in range(count)])
-    return spawn(generators), spawn(generators), spawn(generators)
 
 
 class EncodeInvertDDIM:
@@ -127,9 +120,9 @@ class EncodeInvertDDIM:
         source, frame = pictures.fit(from_image(image), size or default_size(core), core.multiple, fit)
         schedule = core.schedule(spacing.strip() or str(steps))
         source = source.to(bring(model, memory=walk_bytes(core, source)))
-        randomness, _, _ = streams(start_seed, len(source))
+        for_start = streams(batch_seeds(start_seed, len(source))).start
         tell = Progress(len(schedule) - skip, preview_every)
-        for reached in transfer.begin(core, schedule, source, skip, start, randomness):
+        for reached in transfer.begin(core, schedule, source, skip, start, for_start):
             tell(reached.i, frame.restore(reached.x))
         inversion = transfer.Inversion(core, schedule, source.cpu(), reached.x.cpu(), reached.i)
         return (Inverted(inversion, frame, model),)

@@ -2,8 +2,8 @@
 
 from ..qs_core import demo, pictures
 from ..qs_core.model import DTYPES, load_model
+from ..qs_core.pipeline import open_clip_by_name
 from ..qs_core.settings import choose_dtype
-from ..qs_core.stylize import open_clip_by_name
 from .seam import FOLDER, hold, leaves_inference_mode, model_names, model_path, to_image
 from .widgets import CATEGORY, DEFAULTS, choice, text
 

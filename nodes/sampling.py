@@ -3,8 +3,9 @@
 import torch
 
 from ..qs_core import anchors, transfer
+from ..qs_core.randomness import batch_seeds, streams
 from ..qs_core.settings import Settings, make_terms
-from .inversion import Inverted, streams
+from .inversion import Inverted
 from .seam import Progress, bring, graph_bytes, leaves_inference_mode, to_image, views_bytes
 from .text import Text
 from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, number, parse_attend, text, weight, whole, wire
@@ -178,9 +179,9 @@ def restyle(inverted: Inverted, text: Text, settings: Settings, seed: int, previ
     device = bring(inverted.model, text.clip, memory=graph_bytes(core, source) + views)
     inversion = inverted.on(device)
     terms = make_terms(settings, core, text.on(device), *inverted.size)
-    _, for_losses, for_noise = streams(seed, len(source))
-    bound = transfer.bind_terms(inversion, terms, for_losses)
+    randomness = streams(batch_seeds(seed, len(source)))
+    bound = transfer.bind_terms(inversion, terms, randomness.losses)
     tell = Progress(inversion.start, preview_every)
-    for reached in transfer.restyle(inversion, bound, step, for_noise):
+    for reached in transfer.restyle(inversion, bound, step, randomness.noise):
         tell(inversion.start - reached.i, inverted.frame.restore(reached.x0 if reached.i else reached.x))
     return inverted.frame.restore(reached.x, settings.output_size)

@@ -6,8 +6,8 @@ Hwang & Lee, Query-Selected Global Attention for Text guided Image Style Transfe
 from .errors import InputError, NonFiniteError
 from .features.clip import load_clip, text_direction
 from .model import DiffusionModel, load_model
+from .pipeline import Restyled, stylize
 from .settings import Settings
-from .stylize import Restyled, stylize
 
 __all__ = [
     "DiffusionModel",

@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> None:
-    from .stylize import run  # here, so that bad arguments are told without waiting for the imports
+    from .pipeline import run  # here, so that bad arguments are told without waiting for the imports
 
     options["prompts"] = tuple(options["prompts"])
     options["prompt_weights"] = tuple(options.get("prompt_weights", ()))

@@ -64,7 +64,7 @@ def evaluate(
             if gradient is not None:
                 pull += gradient
     (gradient,) = torch.autograd.grad([estimate, prediction.x0], x_t, pulls)
-    _require_finite(gradient, "the gradient through the U-Net", t)
+    require_finite(gradient, "the gradient through the U-Net", t)
     return Guided(Prediction(*(part.detach() for part in prediction)), gradient, losses)
 
 
@@ -80,21 +80,22 @@ def _leaf_gradients(bound: BoundTerm, view: View, leaves: list[Tensor], losses: 
         # The sum over images keeps each image's gradient its own: losses are one value per image.
         total = bound.term.weigh(values).sum()
     for name, value in values.items():
-        _require_finite(value, f"the loss {name!r}", view.t)
+        require_finite(value, f"the loss {name!r}", view.t)
         losses[name] = value.detach()
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     for gradient in gradients:
         if gradient is not None:
-            _require_finite(gradient, f"the gradient of {', '.join(values)}", view.t)
+            require_finite(gradient, f"the gradient of {', '.join(values)}", view.t)
     return gradients
 
 
 def _checked(prediction: Prediction, t: int) -> Prediction:
-    _require_finite(prediction.x0, "the U-Net's prediction", t)
+    require_finite(prediction.x0, "the U-Net's prediction", t)
     return prediction
 
 
-def _require_finite(value: Tensor, what: str, t: int) -> None:
+def require_finite(value: Tensor, what: str, t: int) -> None:
+    """Raises NonFiniteError, naming `what` and the timestep, where a value is NaN or infinite."""
     if not torch.isfinite(value).all():
         raise NonFiniteError(
             f"NaN or infinity in {what} at timestep {t}. Lower the weights, or use dtype float32, and run again."

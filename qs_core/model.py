@@ -143,5 +143,12 @@ def load_model(
         variance=chosen_variance,
         image_size=stated["image_size"] or 256,
         name=path.name,
-        guessed=tuple(k for k in (*unets.HEADS[1:], *given) if k not in heads and stated.get(k) is None),
+        guessed=_guessed(heads, stated),
     )
+
+
+def _guessed(heads: dict, stated: dict) -> tuple[str, ...]:
+    """The values that neither the file's header nor the caller stated."""
+    told = {*heads, *(key for key, value in stated.items() if value is not None)}
+    told |= {"num_head_channels"} if "num_heads" in told else set()
+    return tuple(key for key in ("num_head_channels", "use_new_attention_order", *stated) if key not in told)

@@ -83,6 +83,7 @@ class Frame:
     left: int
     height: int
     width: int
+    cropped: bool = False  # whether a part of the picture was left out
 
     def restore(self, fitted: Tensor, output_size: str = "network") -> Tensor:
         """(B, 3, H, W) with the padding cut off again; "original" resizes to the original's size as well.
@@ -95,13 +96,8 @@ class Frame:
         if output_size != "original":
             raise InputError(f"Output size {output_size!r} is unknown; choose network or original.")
         scale = min(self.original[0] / self.height, self.original[1] / self.width)
-        size = self.original if self._same_aspect() else (round(self.height * scale), round(self.width * scale))
-        return _resize(picture, size)
-
-    def _same_aspect(self) -> bool:
-        """Whether nothing was cropped: the aspect differs by rounding at most."""
-        height, width = self.original
-        return abs(height * self.width - width * self.height) <= max(height, width)
+        inside = (round(scale * self.height), round(scale * self.width))
+        return _resize(picture, inside if self.cropped else self.original)
 
 
 def fit(picture: Tensor, size: int | None, multiple: int, mode: str = "pad") -> tuple[Tensor, Frame]:
@@ -140,7 +136,8 @@ def _crop(picture: Tensor, multiple: int, original: tuple[int, int]) -> tuple[Te
         size = f"{picture.shape[-1]}x{picture.shape[-2]}"
         raise InputError(f"At {size} no crop of {multiple} pixels a side is left. Use pad, or a larger size.")
     top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
-    return picture[..., top : top + height, left : left + width], Frame(original, 0, 0, height, width)
+    cropped = (height, width) != tuple(picture.shape[-2:])
+    return picture[..., top : top + height, left : left + width], Frame(original, 0, 0, height, width, cropped)
 
 
 def _resize(picture: Tensor, size: tuple[int, int]) -> Tensor:

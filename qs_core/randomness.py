@@ -1,6 +1,7 @@
 """Randomness enters as one CPU generator per picture: same seed, same picture, whoever else is in the batch."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -16,6 +17,25 @@ def seeded(seeds: Sequence[int]) -> tuple[Generator, ...]:
 def spawn(generators: Generators) -> tuple[Generator, ...]:
     """Independent children, so that one consumer's number of draws does not shift another's."""
     return seeded([int(torch.randint(2**62, (), generator=g)) for g in generators])
+
+
+class Streams(NamedTuple):
+    """Randomness of one run, apart by use: changing the crops does not change the noise."""
+
+    start: Generators
+    losses: Generators
+    noise: Generators
+
+
+def streams(seeds: Sequence[int]) -> Streams:
+    """The streams of pictures with the given seeds."""
+    generators = seeded(seeds)
+    return Streams(spawn(generators), spawn(generators), spawn(generators))
+
+
+def batch_seeds(seed: int, count: int) -> list[int]:
+    """Picture b of a batch has the seed `seed` + b, so that it is the same picture as alone with that seed."""
+    return [seed + b for b in range(count)]
 
 
 def normal(like: Tensor, generators: Generators) -> Tensor:

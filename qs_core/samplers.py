@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .guidance import BoundTerm, evaluate
+from .guidance import BoundTerm, evaluate, require_finite
 from .model import DiffusionModel, Prediction
 from .randomness import Generators, normal
 from .schedule import Schedule
@@ -35,6 +35,7 @@ def invert(model: DiffusionModel, schedule: Schedule, source: Tensor, steps: int
         with torch.no_grad():
             prediction = model.predict(x, schedule, i)
             x = ddim_move(prediction.x0, prediction.eps, float(schedule.alpha_bar[i + 1]))
+        require_finite(x, "the inverted picture", int(schedule.timesteps[i]))
         yield Step(i + 1, x, prediction.x0, {})
 
 
@@ -58,6 +59,7 @@ def sample(
         noise = None if generators is None or i == 1 else normal(x, generators)
         with torch.no_grad():
             x = step(schedule, x, guided.prediction, guided.gradient, i, noise)
+        require_finite(x, "the step", int(schedule.timesteps[i]))
         previous = guided.prediction.x0
         yield Step(i - 1, x, previous, guided.losses)
 

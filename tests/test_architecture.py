@@ -19,7 +19,7 @@ RANKS = {
     4: "samplers",
     5: "transfer",
     6: "presets settings",
-    7: "stylize evaluate",
+    7: "pipeline evaluate",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 8, "qs_core/__main__": 9, "nodes/*": 9, "__init__": 10}

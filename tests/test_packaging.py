@@ -1,9 +1,9 @@
 """Packaging: what is installed, what must never be, and how big the built-in models are."""
 
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 from safetensors import safe_open
 
 ROOT = Path(__file__).parent.parent

@@ -75,7 +75,7 @@ class CLIP:
             raise InputError(
                 f"The built-in CLIP never saw the word{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}. "
                 f"It knows these styles: {'; '.join(phrases[0] for phrases in self.styles.values())}. "
-                "For any other phrase choose a real CLIP, e.g. --clip ViT-B-16 --clip-pretrained openai."
+                "For any other phrase choose a real CLIP, such as ViT-B-16 with the pretrained weights openai."
             )
 
 

@@ -54,7 +54,7 @@ def test_batch_independence_of_the_other_starts(invert, photo, start):
 
 @pytest.mark.parametrize("options", [{}, {"start": "noised"}])
 def test_the_nodes_give_the_picture_of_the_library(pack, invert, sample, photo, options):
-    stylize = pack.part("qs_core.stylize").stylize
+    stylize = pack.part("qs_core.pipeline").stylize
     picture = photo[0].movedim(-1, 0).contiguous().clone() * 2 - 1
     settings = {"steps": "6", "skip": 3, "size": 32, "crops": 4, "seed": 11, **options}
     expected = (stylize(picture, "a sketch with crayon", **settings).picture + 1) / 2
@@ -127,7 +127,7 @@ def test_size_and_output_size(invert, sample, photo):
 
 def test_automatic_size_is_the_network_s(invert, pack, model, photo):
     inversion = invert(photo, size=0, steps=2, skip=1, start="noised")
-    assert min(inversion.size) == pack.part("qs_core.stylize").default_size(model.core)
+    assert min(inversion.size) == pack.part("qs_core.pipeline").default_size(model.core)
 
 
 def test_spacing_replaces_steps(invert, photo):

@@ -18,7 +18,7 @@ from .errors import InputError
 from .features.clip import CLIP, TextDirection, load_clip, text_direction
 from .losses.contrastive import BoundContrastive
 from .model import DiffusionModel, load_model
-from .randomness import seeded, spawn
+from .randomness import batch_seeds, streams
 from .samplers import Step
 from .settings import Settings, choose_device, choose_dtype, make_terms
 from .transfer import Inversion, begin, bind_terms, restyle, step_function
@@ -120,17 +120,16 @@ def _restyle_one(
     schedule = model.schedule(s.steps)
     step = step_function(s.sampler, s.eta)
     terms = make_terms(s, model, networks.text, *source.shape[-2:])
-    seeds = [s.seed + k for k in range(s.count)]
-    generators = seeded(seeds)
-    start_rng, loss_rng, noise_rng = (spawn(generators) for _ in range(3))
+    seeds = batch_seeds(s.seed, s.count)
+    randomness = streams(seeds)
 
-    for reached in begin(model, schedule, source, s.skip, s.start, start_rng):
+    for reached in begin(model, schedule, source, s.skip, s.start, randomness.start):
         _tell(progress, "inversion", reached.i, len(schedule) - s.skip, reached)
     inversion = Inversion(model, schedule, source, reached.x, reached.i)
     seconds["inversion"] = time.perf_counter() - begun
-    bound = bind_terms(inversion, terms, loss_rng)
+    bound = bind_terms(inversion, terms, randomness.losses)
     rows, times, last = [], [], time.perf_counter()
-    for done in restyle(inversion, bound, step, noise_rng):
+    for done in restyle(inversion, bound, step, randomness.noise):
         times.append(time.perf_counter() - last)
         rows.append({name: [round(v, 6) for v in values.tolist()] for name, values in done.losses.items()})
         _tell(progress, "sampling", inversion.start - done.i, inversion.start, done)
