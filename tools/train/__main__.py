@@ -8,7 +8,7 @@ import torch
 
 from . import clip, pool, unet
 
-DEFAULTS = {"unet": {"lr": 4e-4}, "clip": {"lr": 6e-4}}
+DEFAULTS = {"unet": {"lr": 4e-4}, "clip": {"lr": 1e-3}}
 
 
 def _arguments() -> argparse.Namespace:

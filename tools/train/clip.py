@@ -31,7 +31,7 @@ from .pool import open_pool
 IMAGE_SIZE = 64
 CONFIG = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 4, "width": 192, "head_width": 64, "patch_size": 8},
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [2, 2, 1, 1], "width": 32, "head_width": 64},
     "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2},
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -182,7 +182,7 @@ def train(args) -> None:
     )
     model = build(vocab_size).to(device)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.1, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
     step, spent, log, state_file = 0, 0.0, [], args.work / "clip.state.pt"
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
@@ -223,6 +223,8 @@ def train(args) -> None:
         decay = min(0.999, (1 + step) / (20 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+            for kept, buffer in zip(ema.buffers(), model.buffers(), strict=True):
+                kept.copy_(buffer)  # the batch normalisations' running statistics
         right = (first_draw.argmax(1) == labels.argmax(1)).float().mean()
         running = running.lerp(torch.stack([loss, right]).detach(), 0.02 if step > first else 1.0)
         step += 1
