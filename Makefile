@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint figures models clean
 
 demo: $(VENV)/run
+	mkdir -p out
 	$(BIN)/python -m qs_core stylize qs_core/demo/pictures/astronaut.jpg \
 	  --prompt "a sketch with crayon" --output out/astronaut-crayon.png --report out/astronaut-crayon.json
 	@echo "The restyled picture is out/astronaut-crayon.png"
@@ -19,7 +20,7 @@ lint: $(VENV)/dev
 figures: $(VENV)/dev
 	$(BIN)/python -m tools.measure
 
-# Train the built-in models from scratch (hours on a CPU); resumable.
+# Train the built-in models from scratch (about two hours on two cores); resumable.
 models: $(VENV)/dev
 	$(BIN)/python -m tools.train all
 

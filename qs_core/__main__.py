@@ -2,14 +2,19 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from dataclasses import fields
 from pathlib import Path
 
+import torch
+from tqdm import tqdm
+
 from . import anchors, pictures, transfer
 from .errors import InputError, NonFiniteError
 from .model import DTYPES
+from .pipeline import run
 from .settings import Settings
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
@@ -23,114 +28,167 @@ class Parser(argparse.ArgumentParser):
 
 
 def _pair(text: str) -> tuple[float, float]:
-    low, high = (float(part) for part in text.split(","))
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give MIN,MAX, e.g. 0.05,0.3") from None
     return low, high
 
 
 def _resolutions(text: str) -> tuple[int, ...] | str:
-    return text if text == "all" else tuple(int(part) for part in text.split(","))
+    try:
+        return text if text == "all" else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give resolutions such as 32,16, or all") from None
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments; what is not given keeps the default of `Settings`."""
     root = Parser(prog="python -m qs_core", description=__doc__)
-    add = (
-        root.add_subparsers(dest="command", required=True, parser_class=Parser)
-        .add_parser("stylize", help="restyle pictures by a phrase", argument_default=argparse.SUPPRESS)
-        .add_argument
+    subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
+    stylize = subparsers.add_parser("stylize", help="restyle pictures by a phrase", argument_default=argparse.SUPPRESS)
+
+    def add(flag: str, help: str, **options) -> None:
+        name = options.get("dest", flag.removeprefix("--").replace("-", "_"))
+        default = DEFAULTS.get(name)
+        if isinstance(default, tuple):
+            default = ",".join(str(part) for part in default)
+        shown = f" ({default})" if default not in (None, "") and default is not False else ""
+        stylize.add_argument(flag, help=help + shown, **options)
+
+    add("images", "picture files; several make --output a folder", nargs="+", metavar="IMAGE")
+    add("--prompt", "what it shall become; repeatable", action="append", dest="prompts", required=True, metavar="P")
+    add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
+    add("--source-prompt", "what the picture is", metavar="P")
+    add("--templates", "average the text over open_clip's 80 ImageNet templates", action="store_true")
+    add("--output", "PNG file, or folder for several results", required=True, type=Path, metavar="OUT")
+    add("--model", "demo, or a U-Net checkpoint", metavar="demo|FILE")
+    add("--clip", "demo, or an open_clip model", metavar="demo|NAME")
+    add("--clip-pretrained", "that model's weights", metavar="TAG|FILE")
+    add("--size", "short side in pixels; by default the model's own, 128 for demo", type=int, metavar="N")
+    add("--fit", "how both sides get to the multiples that the U-Net needs", choices=pictures.FITS)
+    add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
+    add("--steps", "respacing of the 1000 steps: 50, ddim50 or 10,20", metavar="N")
+    add("--skip", "steps left out at the noisy end; fewer changes more", type=int, metavar="N")
+    add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
+    add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
+    add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
+    add("--anchors", "where the contrastive loss looks", choices=anchors.KINDS)
+    add("--num-anchors", "on each layer, at most a quarter of its map; 256 by default", type=int, metavar="N")
+    add(
+        "--attend",
+        "layers that attend, by resolution; by default the two deepest",
+        type=_resolutions,
+        metavar="RES,…|all",
     )
-    add("images", nargs="+", metavar="IMAGE", help="picture files; several make --output a folder")
-    add("--prompt", action="append", dest="prompts", required=True, help="what it shall become; may be repeated")
-    add("--prompt-weight", action="append", type=float, dest="prompt_weights", metavar="W", help="one for each prompt")
-    add("--source-prompt", help="what the picture is (photo)")
-    add("--templates", action="store_true", help="average the text over open_clip's 80 ImageNet templates")
-    add("--output", required=True, type=Path, help="PNG file, or folder for several results")
-    add("--model", help="demo, or a U-Net checkpoint file")
-    add("--clip", help="demo, or an open_clip model name")
-    add("--clip-pretrained", metavar="TAG|FILE", help="its weights")
-    add("--size", type=int, help="short side in pixels (the model's own; 128 for demo)")
-    add("--fit", choices=pictures.FITS, help="how both sides get to multiples the U-Net needs (pad)")
-    add("--output-size", choices=("network", "original"))
-    add("--steps", help="respacing: 50, ddim50 or 10,20 (50)")
-    add("--skip", type=int, help="steps left out at the noisy end; fewer changes more (25)")
-    add("--start", choices=transfer.STARTS)
-    add("--sampler", choices=transfer.SAMPLERS)
-    add("--eta", type=float, help="randomness of ddim, 0 to 1 (0)")
-    add("--anchors", choices=anchors.KINDS, help="where the contrastive loss looks (global)")
-    add("--num-anchors", type=int, help="on each layer, at most a quarter of its map (256)")
-    add("--attend", type=_resolutions, metavar="RES,…|all", help="layers that attend, by resolution (the two deepest)")
-    add("--attention-scale", choices=anchors.SCALES)
-    add("--attention-temperature", type=float, metavar="T")
-    for name in ("contrastive", "clip-global", "clip-directional", "mse", "vgg", "range"):
-        default = DEFAULTS[name.replace("-", "_")]
-        add(f"--{name}", type=float, metavar="W", help=f"weight at 256x256 pixels ({default:g})")
-    add("--crops", type=int, help=f"random crops that CLIP sees each step ({DEFAULTS['crops']})")
-    add("--crop-area", type=_pair, metavar="MIN,MAX", help="their share of the picture")
-    add("--seed", type=int)
-    add("--count", type=int, help="results per picture, seeds counting up")
-    add("--device", help="auto, cpu, cuda, …")
-    add("--dtype", choices=("auto", *DTYPES), help="of the U-Net's torso")
-    add("--report", type=Path, metavar="FILE.json", help="write settings, times, memory, anchors and losses")
+    add("--attention-scale", "how alike two places are", choices=anchors.SCALES)
+    add("--attention-temperature", "higher spreads the attention", type=float, metavar="T")
+    add("--contrastive", "weight: hold the content", type=float, metavar="W")
+    add("--clip-global", "weight: pull toward the phrase", type=float, metavar="W")
+    add("--clip-directional", "weight: pull along the phrases' difference", type=float, metavar="W")
+    add("--crops", "random crops that CLIP sees each step", type=int, metavar="N")
+    add("--crop-area", "their share of the picture", type=_pair, metavar="MIN,MAX")
+    add("--mse", "weight: hold the pixels", type=float, metavar="W")
+    add("--vgg", "weight: hold VGG-19 features; needs torchvision's weights", type=float, metavar="W")
+    add("--range", "weight: keep colours in range", type=float, metavar="W")
+    add("--seed", "same seed, same picture", type=int, metavar="N")
+    add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
+    add("--device", "cuda where there is one, else cpu", metavar="NAME")
+    add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
+    add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
+    stylize.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
     return root
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 sampling diverged, 2 bad input."""
+    """Exit status: 0 done, 1 sampling failed, 2 bad input, 130 interrupted."""
     given = vars(parser().parse_args(arguments))
     given.pop("command")
     try:
         _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
     except InputError as error:
-        print(f"qs_core: {error}", file=sys.stderr)
-        return 2
+        return _tell(error, 2)
     except NonFiniteError as error:
-        print(f"qs_core: {error}", file=sys.stderr)
-        return 1
+        return _tell(error, 1)
+    except torch.OutOfMemoryError as error:
+        return _tell(f"Out of memory ({str(error).splitlines()[0]}) Try a smaller --size, --crops or --count.", 1)
+    except KeyboardInterrupt:
+        return _tell("interrupted", 130)
     return 0
 
 
-def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> None:
-    from .pipeline import run  # here, so that bad arguments are told without waiting for the imports
+def _tell(message, status: int) -> int:
+    print(f"qs_core: {message}", file=sys.stderr)
+    return status
 
-    options["prompts"] = tuple(options["prompts"])
-    options["prompt_weights"] = tuple(options.get("prompt_weights", ()))
+
+def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> None:
     settings = Settings(**options)
-    several = len(images) > 1 or settings.count > 1
-    _require_writable(output if several else output.parent, create=several)
-    if report:
-        _require_writable(report.parent)
-    if not several and output.is_dir():
-        raise InputError(f"{output} is a folder; one result needs a file name, e.g. {output / 'out.png'}.")
+    paths = _output_paths(images, output, settings)
+    for path in {*paths.values(), *([report] if report else [])}:
+        _require_writable(path)
     reports = []
     for result in run(images, settings, _bar()):
-        path = output / f"{Path(images[result.source]).stem}-{result.seed}.png" if several else output
+        path = paths[result.source, result.seed]
+        path.parent.mkdir(parents=True, exist_ok=True)
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})
         reports.append({"image": images[result.source], "output": str(path), **result.report})
         print(path)
     if report:
-        report.write_text(json.dumps(reports if several else reports[0], indent=1), encoding="utf-8")
+        _write_report(report, reports if len(paths) > 1 else reports[0])
 
 
-def _require_writable(folder: Path, create: bool = False) -> None:
+def _output_paths(images: list[str], output: Path, settings: Settings) -> dict[tuple[int, int], Path]:
+    """The file of each (source, seed). Raises InputError where two results, or a result and a source, would be one."""
+    seeds = [settings.seed + k for k in range(settings.count)]
+    if len(images) == 1 and settings.count == 1:
+        if output.is_dir() or output.suffix.lower() != ".png":
+            raise InputError(f"--output {output}: one result needs a file name that ends in .png, e.g. out.png.")
+        paths = {(0, seeds[0]): output}
+    else:
+        if output.is_file():
+            raise InputError(f"--output {output} is a file; several results need a folder.")
+        names = [Path(image).stem for image in images]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise InputError(f"Two pictures are named {twice!r}, and so would be their results. Rename one.")
+        paths = {(k, seed): output / f"{name}-{seed}.png" for k, name in enumerate(names) for seed in seeds}
+    sources = {Path(image).resolve() for image in images}
+    for path in paths.values():
+        if path.resolve() in sources:
+            raise InputError(f"The result would overwrite its source {path}. Choose another --output.")
+    return paths
+
+
+def _require_writable(path: Path) -> None:
+    """Raises InputError unless a file can be made there; a folder that is not there yet is not made now."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
     try:
-        if create:
-            folder.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(None, "is a folder")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"Cannot write into {folder} ({error.strerror}). Choose a writable folder.") from error
+        raise InputError(f"Cannot write {path} ({error.strerror}). Choose a writable place.") from error
+
+
+def _write_report(path: Path, content) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def _bar():
-    from tqdm import tqdm
-
     bars = {}
 
     def progress(stage: str, done: int, total: int, step) -> None:
-        if done == 1 or stage not in bars:
-            bars[stage] = tqdm(total=total, desc=stage, unit="step", leave=done == total)
-        bars[stage].update(done - bars[stage].n)
-        if done >= total:
+        if done == 1:
+            bars[stage] = tqdm(total=total, desc=stage, unit="step", leave=False)
+        bars[stage].update(1)
+        if done == total:
             bars[stage].close()
 
     return progress

@@ -2,7 +2,7 @@
 
 QS-Attn (Hu et al. 2022, arXiv 2203.08483) and the paper, section III: attention of the source's features over
 themselves; the rows of lowest entropy are the anchors, and the *source's* rows route the values of both pictures.
-All arithmetic is float32. No H·W x H·W matrix is ever held.
+All arithmetic is float32. No H·W x H·W matrix is held but for maps of 2048 positions or fewer.
 """
 
 import math
@@ -20,7 +20,7 @@ from .randomness import Generators
 Route = Callable[[Tensor], Tensor]  # (B, C, H, W) → (B, N, C)
 KINDS = ("random", "global", "local", "local_global")
 SCALES = ("raw", "sqrt", "cosine")
-BLOCK = 16 * 2**20  # attention scores held at a time (64 MB)
+BLOCK = 4 * 2**20  # attention scores held at a time (16 MB)
 
 
 @dataclass(frozen=True)

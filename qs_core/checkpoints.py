@@ -6,6 +6,7 @@ A pickle with code in it is refused, never executed.
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -57,7 +58,9 @@ def _header(text: str, path: Path) -> dict:
 
 def _read_pickle(path: Path) -> dict:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of the pickle's protocol
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         # torch's own message advises to load the file unsafely; only the name that it found is passed on.
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -66,7 +69,7 @@ def _read_pickle(path: Path) -> dict:
             f"{path} {what}. It was not loaded: such a file is broken, or can run code. "
             "Use a safetensors file, or one saved with torch.save(model.state_dict())."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError) as error:
+    except Exception as error:  # a damaged file can make the reader stumble over anything
         raise InputError(
             f"{path} is no readable checkpoint ({_first_line(error)}). Is it a model file, whole?"
         ) from error

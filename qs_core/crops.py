@@ -1,8 +1,11 @@
 """Random crop ∘ affine ∘ perspective as one homography per crop, and one `grid_sample` for all of them.
 
 ZeCon's augmentation: RandomResizedCrop (share of the area, aspect 3/4 … 4/3), rotation up to 15°, vertical shift up to
-10 %, perspective whose corners move inwards by up to 35 % of a side.
+10 %, perspective whose corners move inwards.
 
+Deviation: corners move by up to 30 % of a side; at ZeCon's 35 % one can pass the line between its neighbours, which
+folds the crop. Crops may lie partly beyond the border, mirrored, since the perspective pulls inwards. Rotation acts on
+the crop before it is made square.
 Deviation: the warped view fills the whole crop. ZeCon's warp leaves 58 % of a crop grey (zeros); here the output square
 is mapped to the inner quadrilateral, so every sample is a place of the picture, mirrored at its border.
 """
@@ -28,7 +31,7 @@ class Crops:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     degrees: float = 15.0
     shift: float = 0.1
-    distortion: float = 0.7
+    distortion: float = 0.6
 
     def __post_init__(self):
         low, high = self.area

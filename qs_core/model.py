@@ -79,7 +79,10 @@ class DiffusionModel:
 
     def content_layers(self) -> tuple[Layer, ...]:
         """The input blocks that the contrastive loss reads: the first convolution and each of the first four levels'
-        last residual block. On OpenAI's 256 network these are ZeCon's blocks 0, 2, 5, 8 and 11."""
+        last residual block. On OpenAI's 256 network these are ZeCon's blocks 0, 2, 5, 8 and 11.
+
+        Deviation: on networks with one block a level ZeCon's numbers 2 and 8 fall on down-sampling blocks.
+        """
         last = {layer.level: layer for layer in self.network.layers if layer.kind == "res"}
         return (self.network.layers[0], *(last[level] for level in sorted(last)[:4]))
 
@@ -124,7 +127,7 @@ def load_model(
     learned = network.config.out_channels == 6
     given = {"noise_schedule": noise_schedule, "variance": variance, "image_size": image_size}
     stated = {key: given[key] if given[key] is not None else header.get(key) for key in given}
-    chosen_variance = stated["variance"] or ("learned" if learned else "fixed_large")
+    chosen_variance = stated["variance"] or ("learned" if learned else network.default_variance)
     if chosen_variance not in VARIANCES or (chosen_variance == "learned") != learned:
         raise InputError(
             f"variance={chosen_variance!r} does not fit {path.name}, whose network "

@@ -15,7 +15,9 @@ from torch.nn.functional import interpolate, pad
 from .errors import InputError
 
 FITS = ("pad", "crop")
+OUTPUT_SIZES = ("network", "original")
 SMALLEST = 8  # pixels a side: below that there is nothing to restyle
+LONGEST = 8  # times the short side
 
 
 def read(path: str | Path) -> Tensor:
@@ -31,7 +33,9 @@ def read(path: str | Path) -> Tensor:
             return from_image(opened)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is no picture that Pillow can read. Give a PNG, JPEG, WebP, TIFF or BMP.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (PermissionError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} cannot be opened ({error}).") from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path} cannot be decoded ({error}); it may be truncated. Save it again.") from error
 
 
@@ -111,6 +115,8 @@ def fit(picture: Tensor, size: int | None, multiple: int, mode: str = "pad") -> 
     height, width = picture.shape[-2:]
     if min(height, width) < SMALLEST:
         raise InputError(f"The picture is {width}x{height}; both sides need at least {SMALLEST} pixels.")
+    if max(height, width) > LONGEST * min(height, width):
+        raise InputError(f"The picture is {width}x{height}; at most {LONGEST}:1 is taken. Cut it into pieces.")
     if not torch.isfinite(picture).all():
         raise InputError("The picture holds NaN or infinity. Look at the step that made it.")
     if size is not None and size < multiple:
@@ -125,8 +131,9 @@ def _pad(picture: Tensor, multiple: int, original: tuple[int, int]) -> tuple[Ten
     height, width = picture.shape[-2:]
     extra_y, extra_x = -height % multiple, -width % multiple
     top, left = extra_y // 2, extra_x // 2
-    mode = "reflect" if max(extra_y - top, extra_x - left) < min(height, width) else "replicate"
-    padded = pad(picture, (left, extra_x - left, top, extra_y - top), mode=mode)
+    if extra_y - top >= height or extra_x - left >= width:
+        raise InputError(f"{width}x{height} is too little to mirror up to {multiple} pixels. Use a larger size.")
+    padded = pad(picture, (left, extra_x - left, top, extra_y - top), mode="reflect")
     return padded, Frame(original, top, left, height, width)
 
 

@@ -16,15 +16,19 @@ from torch import Tensor
 from . import demo, pictures
 from .errors import InputError
 from .features.clip import CLIP, TextDirection, load_clip, text_direction
+from .features.vgg import VGG19, load_vgg
+from .losses.base import Term
 from .losses.contrastive import BoundContrastive
 from .model import DiffusionModel, load_model
 from .randomness import batch_seeds, streams
 from .samplers import Step
 from .settings import Settings, choose_device, choose_dtype, make_terms
-from .transfer import Inversion, begin, bind_terms, restyle, step_function
+from .transfer import Inversion, begin, bind_terms, count_steps, restyle, step_function
 
 Progress = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
 Source = str | Path | Image.Image | Tensor
+VERSION = "0.1.0"
+BATCH = 4  # seeds of one picture that are walked together
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,21 @@ class Restyled:
 
 @dataclass(frozen=True)
 class Networks:
-    """The loaded networks and the phrases' embeddings: what several runs can share."""
+    """The loaded networks and the phrases' embeddings: what several pictures share."""
 
     model: DiffusionModel
     text: TextDirection
+    vgg: VGG19 | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture, fitted (1, 3, H, W), with its frame and its terms: all that can be refused has been checked."""
+
+    number: int
+    source: Tensor
+    frame: pictures.Frame
+    terms: tuple[Term, ...]
 
 
 def stylize(
@@ -60,9 +75,8 @@ def stylize(
     Raises InputError for bad input, NonFiniteError where sampling diverges.
     """
     single = isinstance(images, str | Path | Image.Image | Tensor)
-    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
     try:
-        settings = Settings(prompts=prompts, **options)
+        settings = Settings(prompts=prompt, **options)
     except TypeError as error:
         raise InputError(f"{error}. The options are the fields of Settings.") from None
     results = list(run([images] if single else list(images), settings, progress))
@@ -70,23 +84,25 @@ def stylize(
 
 
 def run(images: Sequence[Source], settings: Settings, progress: Progress | None = None) -> Iterator[Restyled]:
-    """Restyle pictures one after the other, each with all its seeds as one batch."""
-    if settings.count < 1:
-        raise InputError(f"count {settings.count}: at least 1 is needed.")
+    """Restyle pictures one after the other; every one is checked before the first is computed."""
     begun = time.perf_counter()
-    opened = [_open(image) for image in images]  # every picture is checked before anything is computed
+    opened = [_open(image) for image in images]
     networks = load(settings)
-    seconds = {"load": time.perf_counter() - begun}
-    for number, picture in enumerate(opened):
-        yield from _restyle_one(picture, number, settings, networks, dict(seconds), progress)
+    jobs = [_prepare(number, picture, settings, networks) for number, picture in enumerate(opened)]
+    seconds = time.perf_counter() - begun
+    for job in jobs:
+        seeds = batch_seeds(settings.seed, settings.count)
+        for first in range(0, len(seeds), BATCH):
+            yield from _walk(job, seeds[first : first + BATCH], settings, networks, seconds, progress)
 
 
-def load(settings: Settings) -> Networks:
-    """Load the U-Net and CLIP that the settings name, and embed the phrases."""
-    device = choose_device(settings.device)
-    clip = open_clip_by_name(settings.clip, settings.clip_pretrained, device)
-    text = text_direction(clip, settings.prompts, settings.source_prompt, settings.prompt_weights, settings.templates)
-    return Networks(load_model(settings.model, device=device, dtype=choose_dtype(settings.dtype)), text)
+def load(s: Settings) -> Networks:
+    """Load the networks that the settings name, and embed the phrases."""
+    device = choose_device(s.device)
+    clip = open_clip_by_name(s.clip, s.clip_pretrained, device)
+    text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
+    model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype))
+    return Networks(model, text, load_vgg(device=device) if s.vgg else None)
 
 
 def open_clip_by_name(name: str, pretrained: str | None, device: torch.device | str) -> CLIP:
@@ -110,44 +126,58 @@ def default_size(model: DiffusionModel) -> int:
     return model.image_size * (2 if model.image_size <= 64 else 1)
 
 
-def _restyle_one(
-    picture: Tensor, number: int, s: Settings, networks: Networks, seconds: dict, progress: Progress | None
-) -> Iterator[Restyled]:
+def _prepare(number: int, picture: Tensor, s: Settings, networks: Networks) -> Job:
     model = networks.model
-    begun = time.perf_counter()
     fitted, frame = pictures.fit(picture, s.size or default_size(model), model.multiple, s.fit)
-    source = fitted.to(model.device).repeat(s.count, 1, 1, 1)
-    schedule = model.schedule(s.steps)
-    step = step_function(s.sampler, s.eta)
-    terms = make_terms(s, model, networks.text, *source.shape[-2:])
-    seeds = batch_seeds(s.seed, s.count)
-    randomness = streams(seeds)
+    count_steps(model.schedule(s.steps), s.skip, s.start)
+    step_function(s.sampler, s.eta)
+    terms = make_terms(s, model, networks.text, *fitted.shape[-2:], networks.vgg)
+    return Job(number, fitted.to(model.device), frame, terms)
 
-    for reached in begin(model, schedule, source, s.skip, s.start, randomness.start):
-        _tell(progress, "inversion", reached.i, len(schedule) - s.skip, reached)
-    inversion = Inversion(model, schedule, source, reached.x, reached.i)
-    seconds["inversion"] = time.perf_counter() - begun
-    bound = bind_terms(inversion, terms, randomness.losses)
+
+def _walk(
+    job: Job, seeds: list[int], s: Settings, networks: Networks, load_seconds: float, progress: Progress | None
+) -> Iterator[Restyled]:
+    model, randomness = networks.model, streams(seeds)
+    clock = time.perf_counter()
+    inversion = _invert(job, s, model, randomness.start, progress)
+    inverted = time.perf_counter()
+    bound = bind_terms(inversion, job.terms, randomness.losses)
     rows, times, last = [], [], time.perf_counter()
-    for done in restyle(inversion, bound, step, randomness.noise):
-        times.append(time.perf_counter() - last)
+    for done in restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise):
         rows.append({name: [round(v, 6) for v in values.tolist()] for name, values in done.losses.items()})
+        times.append(time.perf_counter() - last)
         _tell(progress, "sampling", inversion.start - done.i, inversion.start, done)
         last = time.perf_counter()
-    seconds |= {"guided_step": statistics.median(times), "total": seconds["load"] + time.perf_counter() - begun}
+    seconds = {
+        "total": load_seconds + last - clock,
+        "load": load_seconds,
+        "inversion": inverted - clock,
+        "guided_step": statistics.median(times),
+    }
     report = {
-        "settings": asdict(s),
-        "network_size": list(source.shape[-2:]),
+        "resolved": _resolved(inversion),
         "versions": versions(),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "peak_memory_bytes": peak_memory(model.device),
         "anchors": next((b.loss.describe() for b in bound if isinstance(b.loss, BoundContrastive)), []),
         "losses": rows,
     }
-    finished = frame.restore(done.x, s.output_size).cpu()
+    finished = job.frame.restore(done.x, s.output_size).cpu()
     for index, seed in enumerate(seeds):
-        mine = {**report, "settings": asdict(replace(s, seed=seed, count=1))}
-        yield Restyled(finished[index], number, seed, mine)
+        settings = asdict(replace(s, seed=seed, count=1))
+        yield Restyled(finished[index], job.number, seed, {"settings": settings, **report})
+
+
+def _invert(job: Job, s: Settings, model: DiffusionModel, randomness, progress: Progress | None) -> Inversion:
+    """The start of all seeds. Only the noised one differs between them; the others are made once."""
+    schedule, count = model.schedule(s.steps), len(randomness)
+    source = job.source.repeat(count, 1, 1, 1)
+    from_source = source if s.start == "noised" else job.source
+    total = count_steps(schedule, s.skip, s.start)
+    for number, reached in enumerate(begin(model, schedule, from_source, s.skip, s.start, randomness), 1):
+        _tell(progress, "inversion", number, total, reached)
+    return Inversion(model, schedule, source, reached.x.expand_as(source).contiguous(), reached.i)
 
 
 def _tell(progress: Progress | None, stage: str, done: int, total: int, step: Step) -> None:
@@ -155,9 +185,25 @@ def _tell(progress: Progress | None, stage: str, done: int, total: int, step: St
         progress(stage, done, total, step)
 
 
+def _resolved(inversion: Inversion) -> dict:
+    """What the automatic settings came to, and which of the model's values were guessed."""
+    model = inversion.model
+    height, width = inversion.source.shape[-2:]
+    return {
+        "device": str(model.device),
+        "dtype": str(model.network.dtype).removeprefix("torch."),
+        "width": width,
+        "height": height,
+        "noise_schedule": model.noise,
+        "variance": model.variance,
+        "guessed": list(model.guessed),
+    }
+
+
 def versions() -> dict[str, str]:
     """The versions that a result depends on."""
     return {
+        "qs_core": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "open_clip": open_clip.__version__,

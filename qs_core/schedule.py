@@ -109,7 +109,10 @@ def _sections(counts: list[int], steps: int) -> np.ndarray:
         if not 1 <= count <= length:
             raise InputError(f"Respacing asks for {count} of a section's {length} steps; it needs 1 to {length}.")
         stride = (length - 1) / (count - 1) if count > 1 else 1.0
-        kept += [start + round(stride * k) for k in range(count)]
+        position = 0.0  # summed, not multiplied: where the two round differently, the published spacing is the sum's
+        for _ in range(count):
+            kept.append(start + round(position))
+            position += stride
         start += length
     return np.array(kept)
 

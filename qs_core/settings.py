@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -9,12 +10,13 @@ from .anchors import Anchors, Attention
 from .crops import Crops
 from .errors import InputError
 from .features.clip import TextDirection
-from .features.vgg import load_vgg
+from .features.vgg import VGG19
 from .losses.base import Term
 from .losses.clip import CLIPLoss
 from .losses.perceptual import VGGContent
 from .losses.pixel import MSE, Range
 from .model import DTYPES, DiffusionModel
+from .pictures import OUTPUT_SIZES
 from .transfer import content_term
 
 REFERENCE_AREA = 256 * 256  # the picture size at which weights are quoted
@@ -57,6 +59,29 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
 
+    def __post_init__(self):
+        """Take the obvious types for the stated ones, and refuse what needs no network to be refused."""
+        give = partial(object.__setattr__, self)  # the usual way in a frozen dataclass
+        give("prompts", (self.prompts,) if isinstance(self.prompts, str) else tuple(self.prompts))
+        give("prompt_weights", tuple(self.prompt_weights))
+        give("steps", str(self.steps))
+        give("attend", _attend(self.attend))
+        give("crop_area", tuple(self.crop_area))
+        if self.count < 1:
+            raise InputError(f"count {self.count}: at least 1 is needed.")
+        if self.output_size not in OUTPUT_SIZES:
+            raise InputError(f"Output size {self.output_size!r} is unknown; choose one of {', '.join(OUTPUT_SIZES)}.")
+
+
+def _attend(attend: Sequence[int] | int | str | None) -> tuple[int, ...] | str | None:
+    if attend is None or attend == "all":
+        return attend
+    try:
+        parts = attend.split(",") if isinstance(attend, str) else [attend] if isinstance(attend, int) else attend
+        return tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise InputError(f"attend {attend!r} is not understood; give resolutions such as 32,16, or all.") from None
+
 
 def choose_device(name: str) -> torch.device:
     """The torch device; "auto" is CUDA where there is one. Raises InputError for one that is not there."""
@@ -64,8 +89,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
             f"Device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device cpu."
         ) from error
@@ -111,7 +136,9 @@ def choose_anchors(
     return Anchors(kind, number or 256, frozenset(chosen), attention)
 
 
-def make_terms(s: Settings, model: DiffusionModel, text: TextDirection, height: int, width: int) -> tuple[Term, ...]:
+def make_terms(
+    s: Settings, model: DiffusionModel, text: TextDirection, height: int, width: int, vgg: VGG19 | None = None
+) -> tuple[Term, ...]:
     """The terms of a run on pictures of one size. A mean over pixels or crops pulls each pixel 256²/(H·W) times harder
     on a small picture; the weights are scaled back by H·W/256²."""
     scale = height * width / REFERENCE_AREA
@@ -124,6 +151,6 @@ def make_terms(s: Settings, model: DiffusionModel, text: TextDirection, height: 
         Term(scale * s.mse, MSE()),
         Term(scale * s.range, Range()),
     ]
-    if s.vgg:
-        terms.append(Term(scale * s.vgg, VGGContent(load_vgg(device=model.device))))
+    if vgg:
+        terms.append(Term(scale * s.vgg, VGGContent(vgg)))
     return tuple(terms)

@@ -41,11 +41,7 @@ def begin(
     Raises InputError for a skip that leaves no step, and for a size the network cannot take.
     """
     model.check_size(source)
-    if start not in STARTS:
-        raise InputError(f"Start {start!r} is unknown; choose one of {', '.join(STARTS)}.")
-    most = len(schedule) - (2 if start == "zecon" else 1)  # ZeCon's walk begins one state lower
-    if not 1 <= skip <= most:
-        raise InputError(f"skip {skip} of {len(schedule)} steps leaves none to walk; give 1 to {most}.")
+    count_steps(schedule, skip, start)
     state = len(schedule) - skip
     if start == "noised":
         yield Step(state, schedule.diffuse(source, normal(source, generators), state), source, {})
@@ -54,6 +50,16 @@ def begin(
         yield step
     if start == "zecon":
         yield Step(state - 1, schedule.diffuse(source, step.x, state - 1), source, {})
+
+
+def count_steps(schedule: Schedule, skip: int, start: str) -> int:
+    """How many steps `begin` yields. Raises InputError for an unknown start, and a skip that leaves no walk."""
+    if start not in STARTS:
+        raise InputError(f"Start {start!r} is unknown; choose one of {', '.join(STARTS)}.")
+    most = len(schedule) - (2 if start == "zecon" else 1)  # ZeCon's walk begins one state lower
+    if not 1 <= skip <= most:
+        raise InputError(f"skip {skip} of {len(schedule)} steps is not possible with start {start}; give 1 to {most}.")
+    return 1 if start == "noised" else len(schedule) - skip + (start == "zecon")
 
 
 def content_term(model: DiffusionModel, weight: float, anchors: Anchors, tau: float = 0.07) -> Term:

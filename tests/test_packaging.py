@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import tomllib
 from safetensors import safe_open
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +19,7 @@ def test_requirements_pin_nothing_and_leave_torch_alone():
 
 
 def test_pyproject_names_the_same_packages():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["dependencies"] == requirements()
     assert project["name"] == "qs-style-transfer"

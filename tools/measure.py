@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
 from qs_core import load_clip, load_model, stylize
+from qs_core.anchors import Attention, entropy_global
 from qs_core.crops import Crops, cut, homographies
 from qs_core.demo import CLIP as CLIP_FOLDER
 from qs_core.pictures import fit, from_image
@@ -94,6 +95,38 @@ def _balanced(rows: list[tuple[int, float]]) -> float:
     return float(np.mean([np.mean([value for label, value in rows if label == one]) for one in labels]))
 
 
+ATTENTIONS = (
+    Attention("raw", 1.0),
+    Attention("sqrt", 1.0),
+    Attention("cosine", 0.2),
+    Attention("cosine", 0.07),
+    Attention("cosine", 0.02),
+)
+
+
+def entropies() -> list[tuple]:
+    """Per layer and attention scale: entropy in nats (lowest, mean, highest) over the six held-out photos at 128 px."""
+    model, rows = load_model("demo"), []
+    photos = [fit(from_image(image)[None], 128, model.multiple)[0] for image in list(pictures().values())[:6]]
+    with torch.no_grad():
+        encoded = [model.encode(photo, torch.zeros(1)) for photo in photos]
+    for layer in model.content_layers():
+        for attention in ATTENTIONS:
+            found = torch.cat([entropy_global(maps[layer.index], attention)[0] for maps in encoded])
+            places = np.mean([maps[layer.index][0, 0].numel() for maps in encoded])
+            rows.append((128 // layer.factor, attention, found.min(), found.mean(), found.max(), math.log(places)))
+    return rows
+
+
+def entropy_table() -> str:
+    """The entropies as Markdown."""
+    lines = ["| layer | scale, temperature | lowest | mean | highest | uniform |", "|---|---|---|---|---|---|"]
+    for resolution, attention, *figures in entropies():
+        told = " | ".join(f"{float(figure):.2f}" for figure in figures)
+        lines.append(f"| {resolution} | {attention.scale}, {attention.temperature:g} | {told} |")
+    return "\n".join(lines)
+
+
 def sheet(names: tuple[str, ...], prompts: tuple[str, ...], path: Path, **options) -> None:
     """Held-out pictures, each beside its restyled versions, with the prompts above."""
     originals, rows = pictures(), []
@@ -137,6 +170,16 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def _insert(page: Path, name: str, text: str) -> None:
+    """Put the text between the page's two markers of that name."""
+    pattern = rf"(<!-- {name} -->\n).*(<!-- /{name} -->)"
+    old = page.read_text(encoding="utf-8")
+    new, count = re.subn(pattern, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.DOTALL)
+    if count != 1:
+        raise SystemExit(f"{page} has no markers <!-- {name} --> … <!-- /{name} -->.")
+    page.write_text(new, encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.measure", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("all", "table", "sheet"), default="all")
@@ -145,12 +188,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.what in ("all", "table"):
         page = args.out / "results.md"
-        text = page.read_text(encoding="utf-8") if page.exists() else "<!-- table -->\n<!-- /table -->\n"
-        text = re.sub(
-            r"(<!-- table -->\n).*(<!-- /table -->)", lambda m: f"{m[1]}{table()}\n{m[2]}", text, flags=re.DOTALL
-        )
-        page.write_text(text, encoding="utf-8")
-        print(text)
+        measured = table()
+        _insert(page, "table", measured)
+        _insert(page, "entropies", entropy_table())
+        _insert(Path("README.md"), "table", measured)
     if args.what in ("all", "sheet"):
         sheet(SHOWN, FIGURE_4, args.out / "figure4.png")
 

@@ -21,11 +21,7 @@ from ..errors import InputError
 
 @dataclass(frozen=True)
 class CLIP:
-    """A frozen open_clip model, its tokenizer, and the input it wants.
-
-    `words` is the closed vocabulary of a model that knows few words (the built-in one), None for any other; `styles`
-    maps its style names to the phrases that it knows for them.
-    """
+    """A frozen open_clip model, its tokenizer, and the input it wants; a vocabulary if it knows but a few words."""
 
     network: Module
     tokenizer: object
@@ -33,8 +29,7 @@ class CLIP:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     name: str
-    words: frozenset[str] | None = None
-    styles: dict[str, list[str]] | None = None
+    vocabulary: "Vocabulary | None" = None
 
     @property
     def device(self) -> torch.device:
@@ -53,30 +48,54 @@ class CLIP:
 
         Raises InputError for an empty phrase, one that the tokenizer must cut, and words a closed vocabulary lacks.
         """
-        self.check(phrase)
         texts = [template(phrase) for template in OPENAI_IMAGENET_TEMPLATES] if templates else [phrase]
+        self.check(phrase, texts)
         tokens = self.tokenizer(texts).to(self.device)
         with torch.no_grad():
             embeddings = self.network.encode_text(tokens).float()
         return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
 
-    def check(self, phrase: str) -> None:
-        """Raises InputError for a phrase that would not be read whole, or not be understood."""
+    def check(self, phrase: str, texts: Sequence[str]) -> None:
+        """Raises InputError for a phrase that would not be read whole in `texts`, or not be understood."""
         if not phrase.strip():
             raise InputError("The prompt is empty. Say what the picture should become, e.g. 'a sketch with crayon'.")
-        limit = self.tokenizer.context_length
-        count = len(self.tokenizer.encode(phrase)) + 2 if hasattr(self.tokenizer, "encode") else 0
-        if count > limit:
-            raise InputError(f"The prompt has {count} tokens; {self.name} reads {limit} and would cut it. Shorten it.")
-        unknown = [
-            w for w in re.findall(r"[^\W\d_]+", phrase.lower()) if self.words is not None and w not in self.words
-        ]
-        if unknown:
+        limit, longest = self.tokenizer.context_length, max(self._count(text) for text in texts)
+        if longest > limit:
+            inside = " inside a template" if len(texts) > 1 else ""
             raise InputError(
-                f"The built-in CLIP never saw the word{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}. "
-                f"It knows these styles: {'; '.join(phrases[0] for phrases in self.styles.values())}. "
-                "For any other phrase choose a real CLIP, such as ViT-B-16 with the pretrained weights openai."
+                f"The prompt has {longest} tokens{inside}; {self.name} reads {limit} and would cut it. Shorten it."
             )
+        if self.vocabulary:
+            self.vocabulary.check(phrase)
+
+    def _count(self, text: str) -> int:
+        if hasattr(self.tokenizer, "encode"):
+            return len(self.tokenizer.encode(text)) + 2
+        return len(self.tokenizer.tokenizer(text)["input_ids"])  # open_clip's wrapper of a Hugging Face tokenizer
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a model that was trained on few words knows: its words, the fillers among them, and phrases by style."""
+
+    words: frozenset[str]
+    fillers: frozenset[str]
+    styles: dict[str, list[str]]
+
+    def check(self, phrase: str) -> None:
+        """Raises InputError for a phrase with an unknown word, or without any that names a style."""
+        words = re.findall(r"[^\W\d_]+", phrase.lower())
+        unknown = [word for word in words if word not in self.words]
+        if unknown:
+            problem = f"never saw the word{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}"
+        elif not set(words) - self.fillers:
+            problem = f"finds no style in {phrase!r}"
+        else:
+            return
+        raise InputError(
+            f"The built-in CLIP {problem}. It knows these styles: {'; '.join(p[0] for p in self.styles.values())}. "
+            "For any other phrase choose a real CLIP, such as ViT-B-16 with the pretrained weights openai."
+        )
 
 
 def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.device = "cpu") -> CLIP:
@@ -108,7 +127,7 @@ def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.d
         raise InputError(
             f"CLIP {name} ({pretrained or folder}) cannot be loaded: {str(error).splitlines()[0]}"
         ) from error
-    visual, known = network.visual, _vocabulary(folder)
+    visual = network.visual
     return CLIP(
         network.float().eval().requires_grad_(False),
         tokenizer,
@@ -116,8 +135,7 @@ def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.d
         tuple(visual.preprocess_cfg["mean"]),
         tuple(visual.preprocess_cfg["std"]),
         folder.name if local else name,
-        frozenset(known["words"]) if known else None,
-        known["styles"] if known else None,
+        _vocabulary(folder),
     )
 
 
@@ -135,9 +153,12 @@ def _check_name(name: str, pretrained: str | None) -> None:
         raise InputError(f"{name} needs weights: give a pretrained tag ({tags}) or a file.")
 
 
-def _vocabulary(folder: Path) -> dict | None:
+def _vocabulary(folder: Path) -> Vocabulary | None:
     path = folder / "vocabulary.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    known = json.loads(path.read_text(encoding="utf-8"))
+    return Vocabulary(frozenset(known["words"]), frozenset(known["fillers"]), known["styles"])
 
 
 @dataclass(frozen=True)
@@ -168,6 +189,8 @@ def text_direction(
     weights = [1.0] * len(prompts) if not weights else list(weights)
     if len(weights) != len(prompts):
         raise InputError(f"{len(prompts)} prompts have {len(weights)} weights; give one weight for each prompt.")
+    if any(prompt.strip() == source_prompt.strip() for prompt in prompts):
+        raise InputError(f"The prompt {source_prompt!r} is what the picture is already; that gives no direction.")
     if not sum(weights) > 0:
         raise InputError(f"The prompt weights sum to {sum(weights)}; they need a sum above 0.")
     share = torch.tensor(weights, device=clip.device) / sum(weights)

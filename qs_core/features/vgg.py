@@ -38,7 +38,7 @@ class VGG19(Module):
         return outputs
 
 
-def load_vgg(layers: Sequence[int] = (0, 5), device: str | torch.device = "cpu") -> VGG19:
+def load_vgg(layers: Sequence[int] = (1, 6), device: str | torch.device = "cpu") -> VGG19:
     """VGG-19 with torchvision's ImageNet weights from its local cache; nothing is downloaded.
 
     Raises InputError where the weights are not there, naming file, folder and address.
@@ -50,6 +50,8 @@ def load_vgg(layers: Sequence[int] = (0, 5), device: str | torch.device = "cpu")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"The VGG loss needs {name}. Fetch {weights.url} and put it at {path}.") from error
-    network = torchvision.models.vgg19(weights=None)
+    except Exception as error:
+        raise InputError(f"{path} cannot be read ({error}). Fetch {weights.url} again.") from error
+    network = torchvision.models.vgg19(weights=None, init_weights=False)
     network.load_state_dict(state)
     return VGG19(network.features, layers).to(device).eval().requires_grad_(False)

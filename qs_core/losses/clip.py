@@ -31,8 +31,8 @@ def directional_distance(image: Tensor, text: Tensor) -> Tensor:
 class CLIPLoss:
     """`clip_global` and `clip_directional`, each the mean over crops and the weighted sum over target phrases.
 
-    The source is encoded once, whole. Deviation: ZeCon encodes one copy of it per crop at each step, to the same end,
-    and draws other crops for each of the two losses.
+    The source is encoded once, whole. Faithful: it is squashed to CLIP's square for that. Deviation: ZeCon encodes one
+    copy of it per crop at each step, to the same end, and draws other crops for each of the two losses.
     """
 
     text: TextDirection
@@ -49,8 +49,10 @@ class CLIPLoss:
         def loss(view: View) -> dict[str, Tensor]:
             height, width = view.estimate.shape[-2:]
             matrices = homographies(self.crops, height, width, generators)
-            views = clip.encode_image(cut(view.estimate, matrices, size, self.crops.area))
-            image = rearrange(views, "(b n) d -> b n 1 d", n=self.crops.number)
+            # Picture by picture: a batch then rounds as each picture alone does.
+            pairs = zip(view.estimate.split(1), matrices.split(1), strict=True)
+            views = [clip.encode_image(cut(one, its, size, self.crops.area)) for one, its in pairs]
+            image = rearrange(views, "b n d -> b n 1 d")
             return {
                 "clip_global": self._mean(spherical_distance(image, targets)),
                 "clip_directional": self._mean(directional_distance(image - origin, direction)),

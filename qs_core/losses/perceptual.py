@@ -13,7 +13,7 @@ from .base import BoundLoss, View
 
 @dataclass(frozen=True)
 class VGGContent:
-    """Σ over layers of the mean squared difference of features; ZeCon reads conv1_1 and conv2_1 (0 and 5).
+    """Σ over layers of the mean squared difference of features; ZeCon reads conv1_1 and conv2_1, both after their ReLU.
 
     Deviation: VGG sees [0, 1] normalised as it was trained; ZeCon normalises [-1, 1] as if it were [0, 1].
     """

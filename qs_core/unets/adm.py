@@ -180,6 +180,8 @@ class ADMUNet(Module):
     H and W must be multiples of `self.multiple`. The torso may run in half precision; embedding and head are float32.
     """
 
+    default_variance = "fixed_large"  # of those networks that learned none
+
     def __init__(self, config: ADMConfig):
         super().__init__()
         self.config = c = config

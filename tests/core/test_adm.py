@@ -98,9 +98,6 @@ class TestPublished:
         with pytest.raises(InputError, match=message):
             unets.load(meta_state(manifests[name]["shapes"]), name)
 
-    def test_ddpm_family(self):
-        pytest.skip("DDPM family comes with a later change")
-
 
 configurations = st.builds(
     ADMConfig,

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from qs_core.errors import InputError
-from qs_core.features.clip import load_clip, text_direction
+from qs_core.features.clip import Vocabulary, load_clip, text_direction
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}  # float32, another batch size
 
@@ -38,6 +38,16 @@ class TestText:
         expected = normalize(each, dim=-1).mean(0)
         torch.testing.assert_close(tiny_clip.encode_text("gold", templates=True), expected, **CLOSE)
 
+    def test_a_phrase_that_fits_by_itself_and_not_in_a_template(self, tiny_clip):
+        phrase = "gold " * 70
+        tiny_clip.encode_text(phrase)
+        with pytest.raises(InputError, match="tokens inside a template; .* would cut it"):
+            tiny_clip.encode_text(phrase, templates=True)
+
+    def test_a_target_that_is_the_source(self, tiny_clip):
+        with pytest.raises(InputError, match="The prompt 'photo' is what the picture is already"):
+            text_direction(tiny_clip, ["photo"])
+
     @pytest.mark.parametrize("phrase", ["", "   ", "\n"])
     def test_an_empty_phrase(self, tiny_clip, phrase):
         with pytest.raises(InputError, match="The prompt is empty. Say what the picture should become"):
@@ -49,7 +59,8 @@ class TestText:
             tiny_clip.encode_text("gold " * 76)
 
     def test_words_that_a_closed_vocabulary_lacks(self, tiny_clip):
-        closed = dataclasses.replace(tiny_clip, words=frozenset({"a", "sketch"}), styles={"crayon": ["crayon sketch"]})
+        vocabulary = Vocabulary(frozenset({"a", "sketch"}), frozenset({"a"}), {"crayon": ["crayon sketch"]})
+        closed = dataclasses.replace(tiny_clip, vocabulary=vocabulary)
         assert closed.encode_text("A Sketch!").shape == (16,)
         with pytest.raises(
             InputError, match="never saw the words 'neon', 'city'. It knows these styles: crayon sketch"
@@ -107,15 +118,20 @@ class TestLoad:
     def test_a_folder_in_open_clips_own_format(self, folder, tiny_clip, picture):
         clip = load_clip(str(folder))
         assert (clip.image_size, clip.mean, clip.std) == (32, (0.1, 0.2, 0.3), (0.2, 0.3, 0.4))
-        assert clip.words is None and not clip.network.training
+        assert clip.vocabulary is None and not clip.network.training
         assert not any(p.requires_grad for p in clip.network.parameters())
         torch.testing.assert_close(clip.encode_text("gold"), tiny_clip.encode_text("gold"), **CLOSE)
 
     def test_its_vocabulary(self, folder):
-        known = {"words": ["a", "sketch"], "styles": {"crayon": ["a sketch"]}}
+        known = {"words": ["a", "sketch"], "fillers": ["a"], "styles": {"crayon": ["a sketch"]}}
         (folder / "vocabulary.json").write_text(json.dumps(known), encoding="utf-8")
         clip = load_clip(str(folder))
-        assert clip.words == {"a", "sketch"} and clip.styles == known["styles"]
+        clip.encode_text("A sketch!")
+        with pytest.raises(InputError, match="never saw the word 'golden'. It knows these styles: a sketch"):
+            clip.encode_text("golden sketch")
+        for phrase in ("a", "123"):
+            with pytest.raises(InputError, match="finds no style in"):
+                clip.encode_text(phrase)
 
     @pytest.mark.parametrize("name", ["open_clip_model.safetensors", "open_clip_config.json"])
     @pytest.mark.parametrize("content", [b"", b"hello"])

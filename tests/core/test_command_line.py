@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from qs_core import InputError, demo, stylize
-from qs_core.__main__ import main
+from qs_core.__main__ import DEFAULTS, main
 
 QUICK = ["--steps", "6", "--skip", "3", "--size", "32", "--crops", "4"]
 PROMPT = ["--prompt", "a sketch with crayon"]
@@ -104,7 +104,7 @@ def make_bad_files(folder):
         ([PHOTO, "--model", "{tmp}/linear.pt"], "no guided-diffusion"),
         ([PHOTO, "--model", "{tmp}/none.pt"], "No model file at"),
         ([PHOTO, "--clip", "ViT-X"], "open_clip has no model"),
-        ([PHOTO, "--skip", "6"], "skip 6 of 6 steps leaves none"),
+        ([PHOTO, "--skip", "6"], "skip 6 of 6 steps is not possible"),
         ([PHOTO, "--steps", "many"], "Respacing 'many'"),
         ([PHOTO, "--num-anchors", "5000"], "5000 anchors"),
         ([PHOTO, "--attend", "7"], "No layer has resolution 7"),
@@ -116,9 +116,13 @@ def make_bad_files(folder):
         ([PHOTO, "--prompt-weight", "1", "--prompt-weight", "2"], "give one weight for each"),
         ([PHOTO, "--sampler", "euler"], "invalid choice"),
         ([PHOTO, "--vgg", "1"], "vgg19"),
+        ([PHOTO, "--prompt", "photo"], "is what the picture is already"),
+        ([PHOTO, "--prompt", "in the style of"], "finds no style"),
+        ([PHOTO, "--crop-area", "0.1"], "give MIN,MAX"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, arguments, message):
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))  # where no VGG-19 is
     make_bad_files(tmp_path)
     before = sorted(tmp_path.iterdir())
     filled = [argument.format(tmp=tmp_path) if "{tmp}" in argument else argument for argument in arguments]
@@ -128,10 +132,41 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, capsys, arguments, m
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_results_that_would_meet_or_overwrite_are_refused(tmp_path, capsys):
+    copies = [tmp_path / folder / "x.jpg" for folder in "ab"]
+    for copy in copies:
+        copy.parent.mkdir()
+        copy.write_bytes(demo.PICTURES["cat"].read_bytes())
+    assert "Two pictures are named 'x'" in refused(capsys, *copies, *PROMPT, "--output", tmp_path / "out", *QUICK)
+    png = tmp_path / "own.png"
+    Image.new("RGB", (64, 64)).save(png)
+    assert "would overwrite its source" in refused(capsys, png, *PROMPT, "--output", png, *QUICK)
+    assert "ends in .png" in refused(capsys, png, *PROMPT, "--output", tmp_path / "o.jpg", *QUICK)
+    assert "is a folder" in refused(capsys, png, *PROMPT, "--output", tmp_path / "o.png", "--report", tmp_path, *QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_picture_in_a_batch_is_told_before_the_first_is_made(tmp_path, capsys):
+    make_bad_files(tmp_path)
+    assert "3x200" in refused(capsys, PHOTO, tmp_path / "thin.png", *PROMPT, "--output", tmp_path / "out", *QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_states_every_default(capsys):
+    with pytest.raises(SystemExit):
+        main(["stylize", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name, default in DEFAULTS.items():
+        if isinstance(default, int | float) and not isinstance(default, bool):
+            assert f"({default})" in text, name
+
+
 def test_an_unwritable_place_is_told_before_anything_is_computed(tmp_path, capsys):
-    assert "Cannot write into" in refused(capsys, PHOTO, *PROMPT, "--output", tmp_path / "no" / "out.png")
     (tmp_path / "file").write_text("")
-    assert "Cannot write into" in refused(capsys, PHOTO, *PROMPT, "--count", "2", "--output", tmp_path / "file")
+    assert "Cannot write" in refused(capsys, PHOTO, *PROMPT, "--output", tmp_path / "file" / "out.png")
+    assert "several results need a folder" in refused(
+        capsys, PHOTO, *PROMPT, "--count", "2", "--output", tmp_path / "file"
+    )
 
 
 class Executes:

@@ -116,3 +116,13 @@ def test_a_schedule_is_frozen():
     with pytest.raises(AttributeError):
         make_schedule("50").noise = "cosine"
     assert isinstance(make_schedule("50"), Schedule)
+
+
+@pytest.mark.parametrize("count", [1, 2, 21, 23, 31, 35, 39, 50, 250, 999, 1000])
+def test_single_counts_are_rounded_sums_of_strides(count):
+    """guided-diffusion adds the stride up; k · stride rounds elsewhere for many counts."""
+    stride, position, expected = 999 / max(1, count - 1), 0.0, []
+    for _ in range(count):
+        expected.append(round(position))
+        position += stride
+    assert space(str(count)).tolist() == expected

@@ -8,7 +8,11 @@ import torch
 
 from . import clip, pool, unet
 
-DEFAULTS = {"unet": {"lr": 4e-4}, "clip": {"lr": 1e-3}}
+DEFAULTS = {"unet": {"lr": 4e-4, "batch": 16, "steps": 6500}, "clip": {"lr": 1e-3, "batch": 128, "steps": 4500}}
+
+
+def _each(option: str) -> str:
+    return ", ".join(f"{name} {values[option]:g}" for name, values in DEFAULTS.items())
 
 
 def _arguments() -> argparse.Namespace:
@@ -17,11 +21,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("qs_core/demo"), help="folder that receives the models")
     parser.add_argument("--work", type=Path, default=Path(".train"), help="folder of the pool and the training state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--pairs", type=int, default=40_000, help="pictures in the pool, each with one rendering")
+    parser.add_argument("--pairs", type=int, default=16_000, help="pictures in the pool, each with one rendering")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--steps", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--lr", type=float)
+    parser.add_argument("--steps", type=int, help=f"by default {_each('steps')}")
+    parser.add_argument("--batch", type=int, help=f"by default {_each('batch')}")
+    parser.add_argument("--lr", type=float, help=f"by default {_each('lr')}")
     parser.add_argument(
         "--minutes", type=float, default=1e9, help="end the whole schedule after this much training time"
     )
@@ -42,11 +46,10 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     pool.make_pool(args.work, args.pairs, args.workers, args.seed)
-    learning_rate = args.lr
     for name, module in (("clip", clip), ("unet", unet)):
         if args.what in (name, "all"):
-            args.lr = learning_rate or DEFAULTS[name]["lr"]
-            module.train(args)
+            given = {key: value for key, value in vars(args).items() if value is not None}
+            module.train(argparse.Namespace(**{**DEFAULTS[name], **given}))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ from qs_core.crops import Crops, cut, homographies
 
 from ..data.styles import STYLES
 from .pool import open_pool
+from .state import save_state
 
 IMAGE_SIZE = 64
 CONFIG = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [2, 2, 1, 1], "width": 32, "head_width": 64},
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 4, "width": 192, "head_width": 64, "patch_size": 8},
     "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2},
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -54,7 +55,17 @@ def vocabulary() -> list[str]:
     """Every word that captions may hold, sorted."""
     texts = [phrase for style in STYLES.values() for phrase in style.phrases]
     texts += [template("") for template in OPENAI_IMAGENET_TEMPLATES] + [EXTRA_WORDS]
-    return sorted({word for text in texts for word in re.findall(r"[a-z]+", text.lower())})
+    return sorted({word for text in texts for word in _words(text)})
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+", text.lower())
+
+
+def fillers() -> list[str]:
+    """The known words that name no style by themselves: those of templates alone, and the extra ones."""
+    phrases = {word for style in STYLES.values() for phrase in style.phrases for word in _words(phrase)}
+    return sorted((set(vocabulary()) - phrases) | set(EXTRA_WORDS.split()))
 
 
 def write_merges(path: Path) -> int:
@@ -156,24 +167,20 @@ def _save(folder: Path, model: open_clip.model.CLIP, vocab_size: int) -> None:
         "preprocess_cfg": {"mean": MEAN, "std": STD},
     }
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1))
-    known = {"styles": {name: style.phrases for name, style in STYLES.items()}, "words": vocabulary()}
+    known = {
+        "styles": {name: style.phrases for name, style in STYLES.items()},
+        "words": vocabulary(),
+        "fillers": fillers(),
+    }
     (folder / "vocabulary.json").write_text(json.dumps(known, indent=1))
     state = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-
-
-def _save_state(path: Path, model, ema, optimizer, **progress) -> None:
-    state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(), **progress}
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
 
 
 def train(args) -> None:
     """Train until `args.steps` or `args.minutes`, resuming from `clip.state.pt` in the working folder."""
     device, begun = torch.device(args.device), time.time()
     torch.manual_seed(args.seed)
-    rng = np.random.default_rng(args.seed)
     folder = args.out / "clip"
     folder.mkdir(parents=True, exist_ok=True)
     vocab_size = write_merges(folder / "merges.txt.gz")
@@ -190,7 +197,8 @@ def train(args) -> None:
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent, log = state["step"], state["seconds"], state["log"]
-    batches = Batches(args.work, device, args.seed + step)
+        torch.manual_seed(args.seed + step)
+    batches, rng = Batches(args.work, device, args.seed + step), np.random.default_rng(args.seed + step)
     mean = torch.tensor(MEAN, device=device)[:, None, None]
     std = torch.tensor(STD, device=device)[:, None, None]
     first, running = step, torch.zeros(2, device=device)
@@ -223,8 +231,6 @@ def train(args) -> None:
         decay = min(0.999, (1 + step) / (20 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
-            for kept, buffer in zip(ema.buffers(), model.buffers(), strict=True):
-                kept.copy_(buffer)  # the batch normalisations' running statistics
         right = (first_draw.argmax(1) == labels.argmax(1)).float().mean()
         running = running.lerp(torch.stack([loss, right]).detach(), 0.02 if step > first else 1.0)
         step += 1
@@ -234,8 +240,8 @@ def train(args) -> None:
             print(f"clip: step {row[0]}  loss {row[1]}  right {row[2]}  {row[3]} s", flush=True)
         if step % args.save == 0:
             _save(folder, ema, vocab_size)
-            _save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
-    _save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
+            save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
+    save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     _save(folder, ema, vocab_size)
     (args.out / "clip.log.json").write_text(
         json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})

@@ -22,6 +22,7 @@ from qs_core.schedule import linear_betas
 from qs_core.unets.adm import ADMConfig, ADMUNet
 
 from .pool import SIZE, open_pool
+from .state import save_state
 
 CONFIG = ADMConfig(
     num_channels=32,
@@ -134,13 +135,6 @@ def _save(path: Path, ema: ADMUNet) -> None:
     temporary.replace(path)
 
 
-def _save_state(path: Path, model, ema, optimizer, **progress) -> None:
-    state = {"model": model.state_dict(), "ema": ema.state_dict(), "optimizer": optimizer.state_dict(), **progress}
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
-
-
 def train(args) -> None:
     """Train until `args.steps` or `args.minutes`, resuming from `unet.state.pt` in the working folder."""
     device, begun = torch.device(args.device), time.time()
@@ -161,6 +155,7 @@ def train(args) -> None:
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent, log = state["step"], state["seconds"], state["log"]
+        torch.manual_seed(args.seed + step)
     crops, process = Crops(args.work, device, args.seed + step), Process(device)
     forward = torch.compile(model) if args.compile else model
     first, running = step, torch.zeros(2, device=device)
@@ -196,8 +191,8 @@ def train(args) -> None:
             print(f"unet: step {row[0]}  simple {row[1]}  vlb {row[2]}  {row[3]} s", flush=True)
         if step % args.save == 0:
             _save(args.out / "unet.safetensors", ema)
-            _save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
-    _save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
+            save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
+    save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     _save(args.out / "unet.safetensors", ema)
     (args.out / "unet.log.json").write_text(
         json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})
