@@ -5,13 +5,13 @@ import torch
 from ..qs_core import anchors as kinds
 from ..qs_core.anchors import Attention
 from ..qs_core.randomness import seeded
-from ..qs_core.settings import choose_anchors
+from ..qs_core.settings import choose_anchors, parse_attend
 from ..qs_core.transfer import content_term
 from .heatmap import Heat, draw
 from .inversion import Inverted
 from .sampling import anchor_widgets
 from .seam import bring, check_cancelled, leaves_inference_mode, to_image, walk_bytes
-from .widgets import CATEGORY, DEFAULTS, choice, parse_attend, whole, wire
+from .widgets import CATEGORY, DEFAULTS, choice, whole, wire
 
 
 class QSAttnHeatmap:
@@ -57,7 +57,12 @@ class QSAttnHeatmap:
     ):
         attention = Attention(attention_scale, attention_temperature)
         chosen = choose_anchors(
-            inversion.model.core, *inversion.size, anchors, num_anchors or None, parse_attend(attend), attention
+            inversion.model.core,
+            *inversion.size,
+            anchors,
+            num_anchors or None,
+            parse_attend(attend),
+            attention,
         )
         check_cancelled()
         heats = layers(inversion, chosen)

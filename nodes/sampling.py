@@ -8,7 +8,7 @@ from ..qs_core.settings import Settings, make_terms
 from .inversion import Inverted
 from .seam import Progress, bring, graph_bytes, leaves_inference_mode, to_image, views_bytes
 from .text import Text
-from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, number, parse_attend, text, weight, whole, wire
+from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, number, text, weight, whole, wire
 
 
 def anchor_widgets() -> dict[str, tuple]:
@@ -164,7 +164,7 @@ class QSAttnGuidedSampler:
             prompts=text.direction.prompts,
             crop_area=(crop_area_min, crop_area_max),
             num_anchors=num_anchors or None,
-            attend=parse_attend(attend),
+            attend=attend,
             output_size=output_size,
             **options,
         )

@@ -61,19 +61,3 @@ def _weighted(line: str) -> tuple[str, float]:
     if not math.isfinite(weight):
         raise InputError(f"The prompt line {line!r} ends in ::{number}; give a number there, e.g. {phrase}::2.")
     return phrase.strip(), weight
-
-
-def parse_attend(layers: str) -> tuple[int, ...] | str | None:
-    """Which layers attend: None (the two deepest) for "", "all", or resolutions from "32,16".
-
-    Raises InputError for anything else.
-    """
-    layers = layers.strip().lower()
-    if layers in ("", "all"):
-        return layers or None
-    try:
-        return tuple(int(part) for part in layers.split(","))
-    except ValueError:
-        raise InputError(
-            f"attend is {layers!r}; leave it empty for the two deepest layers, or give all, or resolutions: 32,16."
-        ) from None

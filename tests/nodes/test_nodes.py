@@ -102,7 +102,7 @@ def test_other_shapes_are_named(invert, input_error, shape):
 
 
 def test_messages_of_the_library_reach_the_user(invert, sample, pack, input_error, photo, text):
-    with pytest.raises(input_error, match="skip 6 of 6 steps leaves none"):
+    with pytest.raises(input_error, match="skip 6 of 6 steps is not possible"):
         invert(photo, skip=6)
     with pytest.raises(input_error, match="Respacing 'no' is not understood"):
         invert(photo, spacing="no")
@@ -110,7 +110,7 @@ def test_messages_of_the_library_reach_the_user(invert, sample, pack, input_erro
         pack("CLIPTextDirection", clip=text.clip, prompt="a zeppelin")
     with pytest.raises(input_error, match="No layer has resolution 7"):
         sample(invert(photo), attend="7")
-    with pytest.raises(input_error, match="attend is 'deep'"):
+    with pytest.raises(input_error, match="attend 'deep' is not understood"):
         sample(invert(photo), attend="deep")
     with pytest.raises(input_error, match="There is no model '../secret.pt'"):
         pack("LoadDiffusionModel", model_name="../secret.pt")
@@ -147,7 +147,7 @@ def test_prompt_lines_and_weights(pack, text, input_error):
 
 @pytest.mark.parametrize(("given", "meant"), [("", None), (" ALL ", "all"), ("32, 16", (32, 16))])
 def test_attend_text(pack, given, meant):
-    assert pack.part("nodes.widgets").parse_attend(given) == meant
+    assert pack.part("qs_core.settings").parse_attend(given) == meant
 
 
 def test_sample_photos(pack):

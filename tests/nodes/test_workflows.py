@@ -1,6 +1,7 @@
 """Each shipped workflow: well formed, and it runs."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,18 @@ def test_saves_a_value_for_each_widget(pack, workflow):
                 continue
             kind, options = pack.inputs(node["type"])[name]
             assert value in kind if isinstance(kind, list) else type(value) is type(options["default"]), name
+
+
+def test_the_sampler_keeps_the_librarys_defaults(pack, workflow):
+    """A template saves every value: one that is left behind when the defaults change would show other pictures."""
+    defaults = {field.name: field.default for field in fields(pack.part("qs_core.settings").Settings)}
+    for node in workflow["nodes"]:
+        if node["type"] == "QSAttnGuidedSampler":
+            saved = dict(zip(widgets(pack, node["type"]), node["widgets_values"], strict=True))
+            for name in ("sampler", "eta", "anchors", "contrastive", "clip_global", "clip_directional", "mse", "range"):
+                assert saved[name] == defaults[name], name
+            assert (saved["crop_area_min"], saved["crop_area_max"]) == defaults["crop_area"]
+            assert saved["attention_temperature"] == defaults["attention_temperature"]
 
 
 def test_links_fit_at_both_ends(pack, workflow):

@@ -8,7 +8,7 @@ import torch
 
 from . import clip, pool, unet
 
-DEFAULTS = {"unet": {"lr": 4e-4, "batch": 16, "steps": 6500}, "clip": {"lr": 1e-3, "batch": 128, "steps": 4500}}
+DEFAULTS = {"unet": {"lr": 4e-4, "batch": 16, "steps": 6500}, "clip": {"lr": 8e-4, "batch": 128, "steps": 4500}}
 
 
 def _each(option: str) -> str:

@@ -37,6 +37,7 @@ CONFIG = {
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 HARD, HARD_WEIGHT = ("crayon", "watercolor", "oil", "mosaic"), 2.0  # the pairs drawn more often: they look alike
+COLOURED = ("golden", "wooden", "bricks", "neon")  # the styles with colours of their own
 EXTRA_WORDS = "a an the of in with and style picture image drawing painting art looks like as made from by it is this"
 
 
@@ -106,6 +107,7 @@ class Batches:
         self.resident = torch.from_numpy(pairs[:]).to(device) if device.type == "cuda" else None
         self.rng = torch.Generator().manual_seed(seed)
         names = list(STYLES)
+        self.coloured = torch.tensor([names.index(name) for name in COLOURED])
         self.weights = torch.tensor([HARD_WEIGHT if names[label] in HARD else 1.0 for label in labels])
 
     def _pair(self, index: Tensor) -> Tensor:
@@ -127,7 +129,18 @@ class Batches:
         labels[:, 0] += 1 - share
         source, rendered = self._pair(index).unbind(1)
         s = share.to(self.device)[:, None, None, None]
-        return self._augment(s * rendered + (1 - s) * source), labels.to(self.device)
+        pictures = self._turn_hues(s * rendered + (1 - s) * source, style)
+        return self._augment(pictures), labels.to(self.device)
+
+    def _turn_hues(self, pictures: Tensor, style: Tensor) -> Tensor:
+        """Half of the pictures with their hues turned, but for pairs with a style that has colours of its own: what
+        colour a thing has says nothing of the others, or guidance would repaint where it should redraw."""
+        turned = (torch.rand(len(style), generator=self.rng) < 0.5) & ~torch.isin(style, self.coloured)
+        angle = 2 * math.pi * torch.rand(len(style), generator=self.rng) * turned
+        cos, sin = (part[:, None, None] for part in (angle.cos(), angle.sin()))
+        ones, cross = torch.full((3, 3), 1 / 3), torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / 3**0.5
+        turn = cos * torch.eye(3) + (1 - cos) * ones + sin * cross  # about the grey axis
+        return torch.einsum("nij,njhw->nihw", turn.to(self.device), pictures)
 
     def _augment(self, pictures: Tensor) -> Tensor:
         """A third whole pictures, the others patches with rotation and perspective; noise, blur, exposure."""
