@@ -134,7 +134,7 @@ def sheet(names: tuple[str, ...], prompts: tuple[str, ...], path: Path, **option
         results = [stylize(originals[name], prompt, **options).image for prompt in prompts]
         rows.append([originals[name], *results])
         print(f"sheet: {name}", flush=True)
-    compose(rows, ("photo", *prompts)).save(path, optimize=True)
+    compose(rows, ("photo", *prompts)).save(path, quality=92)
 
 
 def compose(rows: list[list[Image.Image]], titles: tuple[str, ...]) -> Image.Image:
@@ -193,7 +193,7 @@ def main() -> None:
         _insert(page, "entropies", entropy_table())
         _insert(Path("README.md"), "table", measured)
     if args.what in ("all", "sheet"):
-        sheet(SHOWN, FIGURE_4, args.out / "figure4.png")
+        sheet(SHOWN, FIGURE_4, args.out / "figure4.jpg")
 
 
 if __name__ == "__main__":
