@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 
 demo: $(VENV)/run
 	mkdir -p out
-	$(BIN)/python -m qs_core stylize qs_core/demo/pictures/astronaut.jpg \
-	  --prompt "a sketch with crayon" --output out/astronaut-crayon.png --report out/astronaut-crayon.json
-	@echo "The restyled picture is out/astronaut-crayon.png"
+	$(BIN)/python -m qs_core stylize qs_core/demo/pictures/pagoda.jpg \
+	  --prompt "a sketch with crayon" --output out/pagoda-crayon.png --report out/pagoda-crayon.json
+	@echo "The restyled picture is out/pagoda-crayon.png"
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest

@@ -160,5 +160,7 @@ class TestBroken:
 
     def test_a_checkpoint_that_is_no_unet(self, tmp_path):
         torch.save(TENSORS, tmp_path / "m.pt")
-        with pytest.raises(InputError, match="m.pt is no guided-diffusion .ADM. U-Net: its first keys are a.weight, b"):
+        with pytest.raises(
+            InputError, match="m.pt is no guided-diffusion .ADM. or DDPM U-Net: its first keys are a.weight, b"
+        ):
             unets.load(read(tmp_path / "m.pt")[0], "m.pt")

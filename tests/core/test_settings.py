@@ -43,9 +43,10 @@ class TestTerms:
         return {type(term.loss): term for term in made}
 
     def test_weights_are_quoted_at_256_pixels(self, calm, tiny_clip):
-        terms = self.terms(calm, tiny_clip)
-        assert terms[CLIPLoss].weight == {"clip_global": 10000, "clip_directional": 20000}
-        assert (terms[Contrastive].weight, terms[MSE].weight, terms[Range].weight) == (500, 5000, 50)
+        weights = {"clip_global": 1.0, "clip_directional": 2.0, "contrastive": 3.0, "mse": 4.0, "range": 5.0}
+        terms = self.terms(calm, tiny_clip, **weights)
+        assert terms[CLIPLoss].weight == {"clip_global": 1, "clip_directional": 2}
+        assert (terms[Contrastive].weight, terms[MSE].weight, terms[Range].weight) == (3, 4, 5)
 
     def test_and_follow_the_area(self, calm, tiny_clip):
         quarter, full = self.terms(calm, tiny_clip, 64, 256), self.terms(calm, tiny_clip)

@@ -22,8 +22,8 @@ STANDS_FOR = {
     "attend": ("attend", None),
     "steps": ("steps", "50"),
     "start_seed": ("seed", 0),
-    "crop_area_min": ("crop_area", (0.01, 0.3)),
-    "crop_area_max": ("crop_area", (0.01, 0.3)),
+    "crop_area_min": ("crop_area", (0.05, 0.3)),
+    "crop_area_max": ("crop_area", (0.05, 0.3)),
 }
 
 
