@@ -111,10 +111,11 @@ def entropies() -> list[tuple]:
     with torch.no_grad():
         encoded = [model.encode(photo, torch.zeros(1)) for photo in photos]
     for layer in model.content_layers():
+        name = f"{128 // layer.factor}{', first convolution' * (layer.kind == 'conv')}"
         for attention in ATTENTIONS:
             found = torch.cat([entropy_global(maps[layer.index], attention)[0] for maps in encoded])
             places = np.mean([maps[layer.index][0, 0].numel() for maps in encoded])
-            rows.append((128 // layer.factor, attention, found.min(), found.mean(), found.max(), math.log(places)))
+            rows.append((name, attention, found.min(), found.mean(), found.max(), math.log(places)))
     return rows
 
 
