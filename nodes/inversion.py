@@ -121,8 +121,8 @@ class EncodeInvertDDIM:
         schedule = core.schedule(spacing.strip() or str(steps))
         source = source.to(bring(model, memory=walk_bytes(core, source)))
         for_start = streams(batch_seeds(start_seed, len(source))).start
-        tell = Progress(len(schedule) - skip, preview_every)
-        for reached in transfer.begin(core, schedule, source, skip, start, for_start):
-            tell(reached.i, frame.restore(reached.x))
+        tell = Progress(transfer.count_steps(schedule, skip, start), preview_every)
+        for number, reached in enumerate(transfer.begin(core, schedule, source, skip, start, for_start), 1):
+            tell(number, frame.restore(reached.x))
         inversion = transfer.Inversion(core, schedule, source.cpu(), reached.x.cpu(), reached.i)
         return (Inverted(inversion, frame, model),)

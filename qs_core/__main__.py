@@ -15,6 +15,7 @@ from . import anchors, pictures, transfer
 from .errors import InputError, NonFiniteError
 from .model import DTYPES
 from .pipeline import run
+from .randomness import batch_seeds
 from .settings import Settings
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
@@ -33,13 +34,6 @@ def _pair(text: str) -> tuple[float, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}: give MIN,MAX, e.g. 0.05,0.3") from None
     return low, high
-
-
-def _resolutions(text: str) -> tuple[int, ...] | str:
-    try:
-        return text if text == "all" else tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: give resolutions such as 32,16, or all") from None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,7 +72,6 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--attend",
         "layers that attend, by resolution; by default the two deepest",
-        type=_resolutions,
         metavar="RES,…|all",
     )
     add("--attention-scale", "how alike two places are", choices=anchors.SCALES)
@@ -140,7 +133,7 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
 
 def _output_paths(images: list[str], output: Path, settings: Settings) -> dict[tuple[int, int], Path]:
     """The file of each (source, seed). Raises InputError where two results, or a result and a source, would be one."""
-    seeds = [settings.seed + k for k in range(settings.count)]
+    seeds = batch_seeds(settings.seed, settings.count)
     if len(images) == 1 and settings.count == 1:
         if output.is_dir() or output.suffix.lower() != ".png":
             raise InputError(f"--output {output}: one result needs a file name that ends in .png, e.g. out.png.")

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
+from qs_core.pipeline import VERSION
+
 ROOT = Path(__file__).parent.parent
 NEVER = ("torch", "torchvision", "torchaudio")
 
@@ -23,6 +25,7 @@ def test_pyproject_names_the_same_packages():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["dependencies"] == requirements()
     assert project["name"] == "qs-style-transfer"
+    assert project["version"] == VERSION
 
 
 def test_the_built_in_models_are_small_half_precision_and_theirs_alone():

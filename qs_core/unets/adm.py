@@ -5,7 +5,7 @@ the whole network stays frozen while a gradient passes through it.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -166,6 +166,15 @@ class Block(Sequential):
         return x
 
 
+def cast_torso(parts: Iterable[Module], dtype: torch.dtype) -> None:
+    """Bring the parts to `dtype`, but for their normalisations, which stay float32."""
+    for part in parts:
+        part.to(dtype)
+        for module in part.modules():
+            if isinstance(module, Norm):
+                module.float()
+
+
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     """(B,) timesteps → (B, dim) sinusoids, cosines first, period up to 10 000."""
     half = dim // 2
@@ -247,11 +256,7 @@ class ADMUNet(Module):
 
     def set_torso_dtype(self, dtype: torch.dtype) -> "ADMUNet":
         """Run the blocks in `dtype`; embedding, head and every normalisation's arithmetic stay float32."""
-        for part in (self.input_blocks, self.middle_block, self.output_blocks):
-            part.to(dtype)
-            for module in part.modules():
-                if isinstance(module, Norm):
-                    module.float()
+        cast_torso((self.input_blocks, self.middle_block, self.output_blocks), dtype)
         return self
 
     def embed(self, t: Tensor, y: Tensor | None = None) -> Tensor:

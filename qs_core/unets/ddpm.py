@@ -18,7 +18,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention, silu
 
 from ..errors import InputError
 from . import adm
-from .adm import Layer, UpsampleConv
+from .adm import Layer, UpsampleConv, cast_torso
 
 # What may be said of the heads without changing anything: there is one, over all of a block's channels.
 TRUE_OF_ALL = {"num_heads": (None, 0, 1), "num_head_channels": (None, 0, -1), "use_new_attention_order": (None, False)}
@@ -175,11 +175,7 @@ class DDPMUNet(Module):
 
     def set_torso_dtype(self, dtype: torch.dtype) -> "DDPMUNet":
         """Run the blocks in `dtype`; embedding, head and every normalisation's arithmetic stay float32."""
-        for part in (self.conv_in, self.down, self.mid, self.up):
-            part.to(dtype)
-            for module in part.modules():
-                if isinstance(module, Norm):
-                    module.float()
+        cast_torso((self.conv_in, self.down, self.mid, self.up), dtype)
         return self
 
     def embed(self, t: Tensor, y: Tensor | None = None) -> Tensor:

@@ -27,7 +27,7 @@ from qs_core.crops import Crops, cut, homographies
 
 from ..data.styles import STYLES
 from .pool import open_pool
-from .state import save_state
+from .state import resume, save_state
 
 IMAGE_SIZE = 64
 CONFIG = {
@@ -203,14 +203,8 @@ def train(args) -> None:
     model = build(vocab_size).to(device)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
-    step, spent, log, state_file = 0, 0.0, [], args.work / "clip.state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent, log = state["step"], state["seconds"], state["log"]
-        torch.manual_seed(args.seed + step)
+    state_file = args.work / "clip.state.pt"
+    step, spent, log = resume(state_file, model, ema, optimizer, device, args.seed)
     batches, rng = Batches(args.work, device, args.seed + step), np.random.default_rng(args.seed + step)
     mean = torch.tensor(MEAN, device=device)[:, None, None]
     std = torch.tensor(STD, device=device)[:, None, None]
@@ -256,6 +250,6 @@ def train(args) -> None:
             save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     _save(folder, ema, vocab_size)
-    (args.out / "clip.log.json").write_text(
+    (args.work / "clip.log.json").write_text(
         json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})
     )

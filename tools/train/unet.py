@@ -22,7 +22,7 @@ from qs_core.schedule import linear_betas
 from qs_core.unets.adm import ADMConfig, ADMUNet
 
 from .pool import SIZE, open_pool
-from .state import save_state
+from .state import resume, save_state
 
 CONFIG = ADMConfig(
     num_channels=32,
@@ -148,14 +148,8 @@ def train(args) -> None:
         torch.nn.init.zeros_(module.bias)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99))
-    step, spent, log, state_file = 0, 0.0, [], args.work / "unet.state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent, log = state["step"], state["seconds"], state["log"]
-        torch.manual_seed(args.seed + step)
+    state_file = args.work / "unet.state.pt"
+    step, spent, log = resume(state_file, model, ema, optimizer, device, args.seed)
     crops, process = Crops(args.work, device, args.seed + step), Process(device)
     forward = torch.compile(model) if args.compile else model
     first, running = step, torch.zeros(2, device=device)
@@ -194,6 +188,6 @@ def train(args) -> None:
             save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     _save(args.out / "unet.safetensors", ema)
-    (args.out / "unet.log.json").write_text(
+    (args.work / "unet.log.json").write_text(
         json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})
     )
