@@ -5,5 +5,13 @@ class InputError(ValueError):
     """Bad input: the message says what came, what is needed and what to do. Nothing was written."""
 
 
+class UnsupportedCheckpoint(InputError):
+    """A file that is no loadable checkpoint of the kind: another network, damaged, or unsafe. Nothing of it was run."""
+
+
+class MemoryShortage(RuntimeError):
+    """The device's memory does not suffice, whatever is spared; the message says what was tried and what helps."""
+
+
 class NonFiniteError(ArithmeticError):
     """NaN or infinity appeared while sampling; the message names the step and the loss."""

@@ -1,30 +1,83 @@
 """Σ weight · loss → gradient at x_t: the only autograd in the library.
 
 Losses see detached leaves; their gradients are summed there, one loss after the other, and pulled back through the
-U-Net once. Peak memory is the U-Net's graph plus the largest loss, not the sum of all.
+U-Net once. Peak memory is the U-Net's graph plus the largest loss, not the sum of all. Where even that is too much, an
+`Economy` has the same step evaluated again in less memory and more time.
 """
 
+import gc
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .errors import NonFiniteError
+from .errors import MemoryShortage, NonFiniteError
 from .losses.base import BoundLoss, Term, View
 from .model import DiffusionModel, Prediction
-from .randomness import Generators, spawn
+from .randomness import Generators, remember, rewind, spawn
 from .schedule import Schedule
+from .unets.recompute import recomputing
 
 
 @dataclass(frozen=True)
 class BoundTerm:
-    """A term whose loss is bound to its source."""
+    """A term whose loss is bound to its source, and the generators that the loss draws from."""
 
     term: Term
     loss: BoundLoss
+    generators: Generators = ()
+
+    @property
+    def views(self) -> int:
+        """Crops that the loss makes of a picture and can hold a few at a time; 1 where there is nothing to split."""
+        return getattr(self.loss, "views", 1)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether torch says that the device's memory ran out."""
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+@dataclass
+class Economy:
+    """How memory is spared, growing as it runs short and kept from step to step; the picture is the same but for
+    rounding.
+
+    Level 0: not at all. 1: CLIP holds the activations of half of its crops at a time, then of half as many, down to
+    one. 2: the U-Net's blocks keep none either. What is spared is computed again when the gradient is pulled back.
+    `release` is called before each new attempt, so that the host can give up what it holds; `is_shortage` tells which
+    errors mean that memory ran out.
+    """
+
+    release: Callable[[], None] | None = None
+    is_shortage: Callable[[Exception], bool] = out_of_memory
+    at_once: int | None = None
+    recompute: bool = False
+
+    @property
+    def level(self) -> int:
+        """0, 1 or 2."""
+        return 2 if self.recompute else int(self.at_once is not None)
+
+    def tighten(self, views: int) -> bool:
+        """Spare more in an evaluation whose losses make so many crops of a picture; False if nothing is left to."""
+        at_once = min(self.at_once or views, views)
+        if at_once > 1:
+            self.at_once = at_once // 2
+        elif not self.recompute:
+            self.recompute = True
+        else:
+            return False
+        return True
+
+    def describe(self) -> str:
+        """What is spared, in words."""
+        crops = self.at_once and f"CLIP held {self.at_once} crop{'s' * (self.at_once > 1)} at a time"
+        blocks = self.recompute and "the U-Net's blocks were computed again"
+        return " and ".join(part for part in (crops, blocks) if part) or "nothing was spared"
 
 
 class Guided(NamedTuple):
@@ -37,18 +90,68 @@ class Guided(NamedTuple):
 
 def bind(terms: Sequence[Term], source: Tensor, generators: Generators) -> tuple[BoundTerm, ...]:
     """Bind each active term to the source (B, 3, H, W); each draws from generators of its own."""
-    return tuple(BoundTerm(term, term.loss.against(source, spawn(generators))) for term in terms if term.active)
+    own = [(term, spawn(generators)) for term in terms if term.active]
+    return tuple(BoundTerm(term, term.loss.against(source, its), its) for term, its in own)
 
 
 def evaluate(
-    model: DiffusionModel, schedule: Schedule, x_t: Tensor, i: int, terms: Sequence[BoundTerm], previous: Tensor | None
+    model: DiffusionModel,
+    schedule: Schedule,
+    x_t: Tensor,
+    i: int,
+    terms: Sequence[BoundTerm],
+    previous: Tensor | None,
+    economy: Economy | None = None,
 ) -> Guided:
     """Predict at state i and take the gradient of the terms that are active there.
 
-    Costs one U-Net forward without guidance; with it, one forward, one pull-back, and the losses.
+    Costs one U-Net forward without guidance; with it, one forward, one pull-back, and the losses. With an `economy`,
+    out of memory means another attempt with the same random draws that spares more, and MemoryShortage after the last;
+    without, torch's own error passes.
     """
     t = int(schedule.timesteps[i])
     live = [bound for bound in terms if bound.term.start >= t >= bound.term.stop]
+    if economy is None:
+        return _attempt(model, schedule, x_t, i, live, previous)
+    while True:
+        states = [remember(bound.generators) for bound in live]
+        try:
+            with recomputing(economy.recompute):
+                return _attempt(model, schedule, x_t, i, live, previous, economy.at_once)
+        except Exception as error:
+            if not economy.is_shortage(error):
+                raise
+            said = str(error)
+        # Out here the error is gone, and with its traceback all that the attempt held.
+        for bound, state in zip(live, states, strict=True):
+            rewind(bound.generators, state)
+        _spare_more(economy, live, x_t, said)
+
+
+def _spare_more(economy: Economy, live: Sequence[BoundTerm], x_t: Tensor, said: str) -> None:
+    # Without a term there is no gradient, and nothing is kept that could be spared.
+    if not live or not economy.tighten(max(bound.views for bound in live)):
+        batch, _, height, width = x_t.shape
+        raise MemoryShortage(
+            f"Out of memory at {width}x{height}, batch {batch}, though {economy.describe()} "
+            f"({said.strip().partition(chr(10))[0]}). Use a smaller size, a smaller batch, fewer crops, dtype bfloat16 "
+            "or a smaller CLIP, or end what else uses the device."
+        )
+    gc.collect()
+    if economy.release:
+        economy.release()
+
+
+def _attempt(
+    model: DiffusionModel,
+    schedule: Schedule,
+    x_t: Tensor,
+    i: int,
+    live: Sequence[BoundTerm],
+    previous: Tensor | None,
+    at_once: int | None = None,
+) -> Guided:
+    t = int(schedule.timesteps[i])
     if not live:
         with torch.no_grad():
             return Guided(_checked(model.predict(x_t, schedule, i), t), None, {})
@@ -57,7 +160,7 @@ def evaluate(
         prediction = _checked(model.predict(x_t, schedule, i), t)
         estimate = blend(prediction.x0, x_t, float(schedule.alpha_bar[i]))
     leaves = [estimate.detach().requires_grad_(), prediction.x0.detach().requires_grad_()]
-    view = View(*leaves, previous, t)
+    view = View(*leaves, previous, t, at_once)
     pulls, losses = [torch.zeros_like(leaf) for leaf in leaves], {}
     for bound in live:
         for pull, gradient in zip(pulls, _leaf_gradients(bound, view, leaves, losses), strict=True):

@@ -48,5 +48,16 @@ def uniform(shape: Sequence[int], generators: Generators) -> Tensor:
     return _rows(torch.rand, shape, generators)
 
 
+def remember(generators: Generators) -> tuple[Tensor, ...]:
+    """Where each generator stands, to `rewind` it to."""
+    return tuple(generator.get_state() for generator in generators)
+
+
+def rewind(generators: Generators, states: Sequence[Tensor]) -> None:
+    """Set the generators back, so that they draw once more what they drew since `remember`."""
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
 def _rows(draw, shape: Sequence[int], generators: Generators) -> Tensor:
     return torch.stack([draw(tuple(shape), generator=g) for g in generators])

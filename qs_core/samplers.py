@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .guidance import BoundTerm, evaluate, require_finite
+from .guidance import BoundTerm, Economy, evaluate, require_finite
 from .model import DiffusionModel, Prediction
 from .randomness import Generators, normal
 from .schedule import Schedule
@@ -47,15 +47,17 @@ def sample(
     step: StepFunction,
     terms: Sequence[BoundTerm] = (),
     generators: Generators | None = None,
+    economy: Economy | None = None,
 ) -> Iterator[Step]:
     """From `x` at state `start` down to state 0, each step guided by the terms.
 
     The last transition adds no noise, so the picture of state 0 is the guided mean itself; every guidance that is
-    computed reaches it. `generators` (one per picture) are needed by steps that draw noise.
+    computed reaches it. `generators` (one per picture) are needed by steps that draw noise. `economy` says how memory
+    is spared where it runs short; without one, that is an error.
     """
     previous = None
     for i in range(start, 0, -1):
-        guided = evaluate(model, schedule, x, i, terms, previous)
+        guided = evaluate(model, schedule, x, i, terms, previous, economy)
         noise = None if generators is None or i == 1 else normal(x, generators)
         with torch.no_grad():
             x = step(schedule, x, guided.prediction, guided.gradient, i, noise)

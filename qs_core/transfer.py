@@ -1,17 +1,20 @@
 """Read this first: restyling in three moves on tensors. Begin at a noisy state, guide, walk back to the picture."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .anchors import Anchors
 from .errors import InputError
-from .guidance import BoundTerm, bind
+from .guidance import BoundTerm, Economy, bind
 from .losses.base import Term
 from .losses.contrastive import Contrastive
 from .model import DiffusionModel
+from .pictures import composite
 from .randomness import Generators, normal, spawn
 from .samplers import Step, StepFunction, ddim_step, ddpm_step, invert, sample
 from .schedule import Schedule
@@ -89,8 +92,77 @@ def bind_terms(inversion: Inversion, terms: Sequence[Term], generators: Generato
 
 
 def restyle(
-    inversion: Inversion, terms: Sequence[BoundTerm], step: StepFunction, generators: Generators
+    inversion: Inversion,
+    terms: Sequence[BoundTerm],
+    step: StepFunction,
+    generators: Generators,
+    strength: float | Tensor = 1.0,
+    economy: Economy | None = None,
 ) -> Iterator[Step]:
-    """Walk from the inversion's state back to state 0 under the bound terms; the last step's `x` is the picture."""
+    """Walk from the inversion's state back to state 0 under the bound terms; the last step's `x` is the picture.
+
+    `strength` is the dial from 0, the source itself, to 1, a free walk: a number, or a map of (1 or B, 1, H, W), which
+    is a number times a mask. Raises InputError at the call for one outside 0 to 1, NaN, or of another shape.
+    """
     i = inversion
-    yield from sample(i.model, i.schedule, i.x_t, i.start, step, terms, generators)
+    if isinstance(strength, Tensor) or strength != 1:
+        step = held(step, inversion, strength)
+    return sample(i.model, i.schedule, i.x_t, i.start, step, terms, generators, economy)
+
+
+def held(step: StepFunction, inversion: Inversion, strength: float | Tensor) -> StepFunction:
+    """The step, then m·x + (1-m)·source_i with the source's own state on the way back, exactly that where m is 0.
+
+    m is `step_share` of the dial. Blended Diffusion (arXiv 2111.14818) mixes so with a mask of 0 and 1 and a noised
+    source. Deviation: the source's state has the walk's own noise, so that nothing is mixed that does not belong there.
+    """
+    dial = _checked_dial(strength, inversion.x_t)
+    share = step_share(dial, inversion.start).to(inversion.x_t)
+
+    def mixed(schedule: Schedule, x_t: Tensor, prediction, gradient: Tensor | None, i: int, noise: Tensor | None):
+        x = step(schedule, x_t, prediction, gradient, i, noise)
+        return composite(x, source_at(inversion, i - 1), share)
+
+    return mixed
+
+
+def source_at(inversion: Inversion, i: int) -> Tensor:
+    """The source's state i on the DDIM path of constant noise from the source, state 0, to the walk's start n:
+
+    x_i = √(ᾱ_i/ᾱ_0)·source + c_i·ε with c_i = √(1-ᾱ_i) - √(ᾱ_i/ᾱ_0)·√(1-ᾱ_0), where ε is such that x_n is the start;
+    written with x_n instead of ε. Both ends are met exactly.
+    """
+
+    def parts(i: int) -> tuple[float, float]:
+        alpha_bar, lowest = float(inversion.schedule.alpha_bar[i]), float(inversion.schedule.alpha_bar[0])
+        of_source = math.sqrt(alpha_bar / lowest)
+        return of_source, math.sqrt(1 - alpha_bar) - of_source * math.sqrt(1 - lowest)
+
+    (here, noise_here), (there, noise_there) = parts(i), parts(inversion.start)
+    share = noise_here / noise_there
+    return (here - there * share) * inversion.source + share * inversion.x_t
+
+
+def step_share(dial: float | Tensor, steps: int) -> Tensor:
+    """The share m of each of the walk's N steps that a dial s lets pass, elementwise, float32 on the CPU:
+
+    Σ_{k=1…N} m^k = s·N. The change made k steps before the end is mixed k times and m^k of it is kept, so that s is
+    the share of the whole change, were it even over the steps. m(0) = 0 and m(1) = 1 exactly.
+    """
+    share = np.linspace(0, 1, 2**16 + 1)
+    kept = np.zeros_like(share)
+    for _ in range(steps):
+        kept = share * (1 + kept)
+    dial = torch.as_tensor(dial, dtype=torch.float64).cpu()
+    return torch.as_tensor(np.interp(dial.numpy(), kept / steps, share), dtype=torch.float32)
+
+
+def _checked_dial(strength: float | Tensor, x_t: Tensor) -> float | Tensor:
+    batch, _, height, width = x_t.shape
+    shapes = [(1, 1, height, width), (batch, 1, height, width)]
+    if isinstance(strength, Tensor) and tuple(strength.shape) not in shapes:
+        raise InputError(f"The strength map has shape {tuple(strength.shape)}; the walk needs {shapes[-1]} or one row.")
+    low, high = (float(end) for end in torch.as_tensor(strength).aminmax())
+    if not 0 <= low <= high <= 1:  # false for NaN as well
+        raise InputError(f"Strength from {low:g} to {high:g}: 0 (the source) to 1 (the full style) is needed.")
+    return strength

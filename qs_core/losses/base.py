@@ -16,16 +16,18 @@ class View:
     """What guidance shows to a loss: images (B, 3, H, W) in about [-1, 1], float32.
 
     `estimate` = √(1-ᾱ)·x0 + (1-√(1-ᾱ))·x_t; `x0` the prediction; `previous` the x0 of the step before, or None; `t` the
-    model's timestep, 0 … 999.
+    model's timestep, 0 … 999. `at_once` asks a loss that puts many crops through a network to hold the activations of
+    so many of them at a time, all if None; the value is the same.
     """
 
     estimate: Tensor
     x0: Tensor
     previous: Tensor | None
     t: int
+    at_once: int | None = None
 
 
-BoundLoss = Callable[[View], Values]
+BoundLoss = Callable[[View], Values]  # one that heeds `at_once` has `views`, how many crops it makes of a picture
 
 
 class Loss(Protocol):

@@ -6,11 +6,12 @@ import torch
 from einops import rearrange, reduce
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, interpolate, normalize
+from torch.utils.checkpoint import checkpoint
 
 from ..crops import Crops, cut, homographies
 from ..features.clip import TextDirection
 from ..randomness import Generators
-from .base import BoundLoss, View
+from .base import View
 
 
 def spherical_distance(image: Tensor, text: Tensor) -> Tensor:
@@ -38,28 +39,57 @@ class CLIPLoss:
     text: TextDirection
     crops: Crops = Crops()
 
-    def against(self, source: Tensor, generators: Generators) -> BoundLoss:
-        clip, size = self.text.clip, self.text.clip.image_size
+    def against(self, source: Tensor, generators: Generators) -> "BoundCLIP":
+        size = self.text.clip.image_size
         with torch.no_grad():
             whole = interpolate(source, (size, size), mode="bilinear", antialias=True, align_corners=False)
-            origin = rearrange(clip.encode_image(whole), "b d -> b 1 1 d")
+            origin = rearrange(self.text.clip.encode_image(whole), "b d -> b 1 1 d")
         targets = rearrange(self.text.targets, "k d -> 1 1 k d")
-        direction = targets - self.text.source
+        return BoundCLIP(self, origin, targets, targets - self.text.source, generators)
 
-        def loss(view: View) -> dict[str, Tensor]:
-            height, width = view.estimate.shape[-2:]
-            matrices = homographies(self.crops, height, width, generators)
-            # Picture by picture: a batch then rounds as each picture alone does.
-            pairs = zip(view.estimate.split(1), matrices.split(1), strict=True)
-            views = [clip.encode_image(cut(one, its, size, self.crops.area)) for one, its in pairs]
-            image = rearrange(views, "b n d -> b n 1 d")
-            return {
-                "clip_global": self._mean(spherical_distance(image, targets)),
-                "clip_directional": self._mean(directional_distance(image - origin, direction)),
-            }
+    def embed(self, picture: Tensor, matrices: Tensor, at_once: int | None) -> Tensor:
+        """(1, 3, H, W), (1, n, 3, 3) → (n, D) embeddings of the crops; `at_once` as in `View`.
 
-        return loss
+        Where that is fewer than all, crops are cut and encoded in parts, each computed again when its gradient is.
+        """
 
-    def _mean(self, distances: Tensor) -> Tensor:
+        def encode(picture: Tensor, part: Tensor) -> Tensor:
+            return self.text.clip.encode_image(cut(picture, part, self.text.clip.image_size, self.crops.area))
+
+        if at_once is None or at_once >= self.crops.number:
+            return encode(picture, matrices)
+        parts = matrices.split(at_once, dim=1)
+        again = {"use_reentrant": False, "preserve_rng_state": False}  # frozen: nothing random is in there
+        return torch.cat([checkpoint(encode, picture, part, **again) for part in parts])
+
+    def mean(self, distances: Tensor) -> Tensor:
         """(B, n, k) → (B,)."""
         return reduce(distances, "b n k -> b k", "mean") @ self.text.weights
+
+
+@dataclass(frozen=True)
+class BoundCLIP:
+    """The loss bound to a source: its embedding, the target phrases' and the directions to them, as (…, …, k, D)."""
+
+    loss: CLIPLoss
+    origin: Tensor
+    targets: Tensor
+    direction: Tensor
+    generators: Generators
+
+    @property
+    def views(self) -> int:
+        """Crops of one picture."""
+        return self.loss.crops.number
+
+    def __call__(self, view: View) -> dict[str, Tensor]:
+        height, width = view.estimate.shape[-2:]
+        matrices = homographies(self.loss.crops, height, width, self.generators)
+        # Picture by picture: a batch then rounds as each picture alone does.
+        pairs = zip(view.estimate.split(1), matrices.split(1), strict=True)
+        views = [self.loss.embed(one, its, view.at_once) for one, its in pairs]
+        image = rearrange(views, "b n d -> b n 1 d")
+        return {
+            "clip_global": self.loss.mean(spherical_distance(image, self.targets)),
+            "clip_directional": self.loss.mean(directional_distance(image - self.origin, self.direction)),
+        }

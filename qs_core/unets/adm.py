@@ -4,9 +4,11 @@ Attention runs through torch's fused kernel instead of a checkpoint function tha
 the whole network stays frozen while a gradient passes through it.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from einops import rearrange
@@ -28,6 +30,7 @@ from torch.nn import (
 from torch.nn.functional import scaled_dot_product_attention
 
 from ..errors import InputError
+from .recompute import run
 
 
 @dataclass(frozen=True)
@@ -273,7 +276,7 @@ class ADMUNet(Module):
         h, outputs = x.to(self.dtype), []
         emb = emb.to(self.dtype)
         for block in self.input_blocks[: None if last is None else last + 1]:
-            h = block(h, emb)
+            h = run(block, h, emb)
             outputs.append(h)
         return outputs
 
@@ -281,10 +284,14 @@ class ADMUNet(Module):
         emb = self.embed(t, y)
         skips = self._encode(x, emb)
         emb = emb.to(self.dtype)
-        h = self.middle_block(skips[-1], emb)
+        h = run(self.middle_block, skips[-1], emb)
         for block in self.output_blocks:
-            h = block(torch.cat([h, skips.pop()], dim=1), emb)
-        return self.out(h.to(self.out[2].weight.dtype))
+            h = run(partial(_joined, block), h, skips.pop(), emb)
+        return run(self.out, h.to(self.out[2].weight.dtype))
+
+
+def _joined(block: Block, h: Tensor, skip: Tensor, emb: Tensor) -> Tensor:
+    return block(torch.cat([h, skip], dim=1), emb)
 
 
 def detect(state: Mapping[str, Tensor]) -> bool:
@@ -325,7 +332,8 @@ def read_config(state: Mapping[str, Tensor], **overrides) -> ADMConfig:
 
 def _decoder_levels(state: Mapping[str, Tensor]) -> tuple[list[int], bool]:
     """Decoder blocks per level, deepest first, and whether resampling is done by residual blocks."""
-    count = 1 + max(int(key.split(".")[1]) for key in state if key.startswith("output_blocks."))
+    numbers = {key.split(".")[1] for key in state if key.startswith("output_blocks.")}
+    count = next(k for k in itertools.count() if str(k) not in numbers)
     levels, blocks, updown = [], 0, False
     for k in range(count):
         blocks += 1

@@ -8,6 +8,7 @@ down-sampling, which pads on the right and at the bottom only.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice, takewhile
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention, silu
 from ..errors import InputError
 from . import adm
 from .adm import Layer, UpsampleConv, cast_torso
+from .recompute import run
 
 # What may be said of the heads without changing anything: there is one, over all of a block's channels.
 TRUE_OF_ALL = {"num_heads": (None, 0, 1), "num_head_channels": (None, 0, -1), "use_new_attention_order": (None, False)}
@@ -194,7 +196,7 @@ class DDPMUNet(Module):
         yield h
         for level in self.down:
             for block, attention in zip(level["block"], level["attn"], strict=True):
-                h = attention(block(h, emb))
+                h = run(partial(_attended, block, attention), h, emb)
                 yield h
             if "downsample" in level:
                 h = level["downsample"](h)
@@ -204,13 +206,24 @@ class DDPMUNet(Module):
         emb = self.embed(t, y)
         skips = list(self._encode(x, emb))
         emb = emb.to(self.dtype)
-        h = self.mid["attn_1"](self.mid["block_1"](skips[-1], emb))
-        h = self.mid["block_2"](h, emb)
+        h = run(partial(_attended, self.mid["block_1"], self.mid["attn_1"]), skips[-1], emb)
+        h = run(self.mid["block_2"], h, emb)
         for level in reversed(self.up):
             for block, attention in zip(level["block"], level["attn"], strict=True):
-                h = attention(block(torch.cat([h, skips.pop()], dim=1), emb))
+                h = run(partial(_joined, block, attention), h, skips.pop(), emb)
             h = level["upsample"](h)
-        return self.conv_out(silu(self.norm_out(h.to(self.conv_out.weight.dtype))))
+        return run(self._head, h.to(self.conv_out.weight.dtype))
+
+    def _head(self, h: Tensor) -> Tensor:
+        return self.conv_out(silu(self.norm_out(h)))
+
+
+def _attended(block: ResBlock, attention: Module, h: Tensor, emb: Tensor) -> Tensor:
+    return attention(block(h, emb))
+
+
+def _joined(block: ResBlock, attention: Module, h: Tensor, skip: Tensor, emb: Tensor) -> Tensor:
+    return attention(block(torch.cat([h, skip], dim=1), emb))
 
 
 def detect(state: Mapping[str, Tensor]) -> bool:

@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qs_core.errors import InputError
-from qs_core.pictures import fit, from_image, read, to_image, write
+from qs_core.pictures import (
+    composite,
+    coverage,
+    fit,
+    fit_mask,
+    from_image,
+    mask_from_image,
+    mask_of,
+    read,
+    read_mask,
+    to_image,
+    write,
+)
 
 EIGHT_BITS = 1 / 255 + 1e-6  # half a grey level of [-1, 1], rounded once
 
@@ -200,3 +212,114 @@ class TestFit:
         fitted, frame = fit(torch.zeros(1, 3, 32, 32), 32, 2)
         with pytest.raises(InputError, match="Output size 'huge' is unknown; choose network or original"):
             frame.restore(fitted, "huge")
+
+
+class TestMask:
+    def test_white_is_1_and_black_is_0(self, tmp_path):
+        Image.fromarray(np.array([[0, 51, 255]], np.uint8)).save(tmp_path / "m.png")
+        torch.testing.assert_close(read_mask(tmp_path / "m.png"), torch.tensor([[0.0, 0.2, 1.0]]))
+
+    @pytest.mark.parametrize(
+        "mode, white", [("L", 255), ("RGB", (255, 255, 255)), ("1", 1), ("I;16", 65535), ("F", 1.0)]
+    )
+    def test_modes(self, mode, white):
+        assert mask_from_image(Image.new(mode, (3, 2), white)).tolist() == [[1, 1, 1], [1, 1, 1]]
+        assert mask_from_image(Image.new(mode, (3, 2), 0)).max() == 0
+
+    def test_transparent_is_outside(self):
+        image = Image.new("RGBA", (2, 1), (255, 255, 255, 0))
+        image.putpixel((0, 0), (255, 255, 255, 255))
+        assert mask_from_image(image).tolist() == [[1, 0]]
+
+    def test_a_missing_file(self):
+        with pytest.raises(InputError, match="No picture at none.png"):
+            read_mask("none.png")
+
+    @pytest.mark.parametrize("shape", [(20, 30), (1, 20, 30), (1, 1, 20, 30)])
+    def test_of_the_pictures_size_it_is_kept(self, shape):
+        mask = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(mask_of(mask, 20, 30), mask.reshape(1, 1, 20, 30))
+
+    @pytest.mark.parametrize("shape", [(10, 15), (200, 301), (40, 60), (7, 10)])
+    def test_resized_it_keeps_its_values_ends(self, shape):
+        assert torch.equal(mask_of(torch.ones(shape), 20, 30), torch.ones(1, 1, 20, 30))
+        assert torch.equal(mask_of(torch.zeros(shape), 20, 30), torch.zeros(1, 1, 20, 30))
+        half = torch.zeros(shape)
+        half[:, : shape[1] // 2] = 1
+        resized = mask_of(half, 20, 30)
+        assert resized[..., :10].min() == 1 and resized[..., 20:].max() == 0
+
+    def test_a_batch_of_masks(self):
+        assert mask_of(torch.ones(3, 20, 30), 40, 60).shape == (3, 1, 40, 60)
+
+    @pytest.mark.parametrize(
+        "mask, message",
+        [
+            (torch.ones(30, 20), "The mask is 20x30 and the picture 30x20; give one of the same aspect"),
+            (torch.ones(20, 33), "same aspect"),
+            (torch.ones(0, 0), r"The mask has shape \(0, 0\); \(height, width\)"),
+            (torch.ones(20), "has shape"),
+            (torch.ones(1, 3, 20, 30), "has shape"),
+            (torch.full((20, 30), 1.5), "The mask's values go from 1.5 to 1.5; 0 .keep. to 1"),
+            (torch.full((20, 30), -0.5), "The mask's values go from -0.5"),
+            (torch.full((20, 30), float("nan")), "The mask's values go from nan"),
+        ],
+    )
+    def test_what_it_refuses(self, mask, message):
+        with pytest.raises(InputError, match=message):
+            mask_of(mask, 20, 30)
+
+    @pytest.mark.parametrize("mode", ["pad", "crop"])
+    @pytest.mark.parametrize("height, width, size", [(40, 48, 32), (40, 48, 40), (33, 57, None), (64, 64, 64)])
+    def test_it_is_fitted_as_its_picture_is(self, mode, height, width, size):
+        place = torch.linspace(-1, 1, width).expand(1, 3, height, width)
+        fitted, _ = fit(place, size, 16, mode)
+        mask = fit_mask((place[:, :1] + 1) / 2, size, 16, mode)
+        assert mask.shape == (1, 1, *fitted.shape[-2:])
+        # Bilinear for the one, bicubic for the other: a ramp's ends differ by a fraction of a pixel.
+        torch.testing.assert_close(mask * 2 - 1, fitted[:, :1], rtol=0, atol=1.5 / min(width, size or width))
+
+
+class TestComposite:
+    def test_its_ends_are_exact_and_between_it_is_linear(self):
+        generator = torch.Generator().manual_seed(0)
+        result, source = (torch.randn(2, 3, 4, 5, generator=generator) for _ in range(2))
+        share = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0]).expand(1, 1, 4, 5)
+        mixed = composite(result, source, share)
+        assert torch.equal(mixed[..., 0], source[..., 0]) and torch.equal(mixed[..., 4], result[..., 4])
+        torch.testing.assert_close(mixed[..., 1:4], source[..., 1:4] + (result - source)[..., 1:4] * share[..., 1:4])
+        assert torch.equal(composite(result, source, 0.0), source) and torch.equal(composite(result, source, 1), result)
+
+    def test_what_is_not_taken_may_be_anything(self):
+        wild, calm = torch.full((1, 3, 2, 2), float("nan")), torch.zeros(1, 3, 2, 2)
+        assert torch.equal(composite(wild, calm, 0.0), calm) and torch.equal(composite(calm, wild, 1.0), calm)
+
+    def test_pictures_of_two_sizes(self):
+        with pytest.raises(InputError, match="The result is 5x4 and its source 6x4; they need one size"):
+            composite(torch.zeros(1, 3, 4, 5), torch.zeros(1, 3, 4, 6), 1.0)
+
+    def test_coverage(self):
+        dial = torch.tensor([0.0, 0.05, 0.1, 0.5, 1.0])
+        torch.testing.assert_close(coverage(dial), torch.tensor([0.0, 0.5, 1.0, 1.0, 1.0]))
+        assert float(coverage(0.0)) == 0 and float(coverage(1.0)) == 1
+
+
+class TestSource:
+    """What a result that changes nothing looks like."""
+
+    @pytest.mark.parametrize("size", [32, 40, 64])
+    def test_at_its_own_size_it_is_the_original(self, size):
+        original = torch.rand(1, 3, 40, 52) * 2 - 1
+        fitted, frame = fit(original, size, 16)
+        assert frame.source(original, fitted, "original") is original
+        assert (frame.source(original, fitted, "network") is original) == (size == 40)
+        assert frame.source(original, fitted, "network").shape[-2:] == frame.restore(fitted).shape[-2:]
+
+    def test_of_a_cropped_picture_it_is_the_same_part(self):
+        ramp = torch.linspace(-1, 1, 103)[None, None, None].expand(1, 3, 71, 103)
+        for size in (None, 40):
+            fitted, frame = fit(ramp, size, 32, "crop")
+            same, restored = frame.source(ramp, fitted, "original"), frame.restore(fitted, "original")
+            assert same.shape == restored.shape
+            # A pixel of the ramp is 2 / 102; the part is known to a pixel of the original.
+            torch.testing.assert_close(same, restored, rtol=0, atol=2.5 / 102)

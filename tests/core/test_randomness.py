@@ -2,7 +2,7 @@
 
 import torch
 
-from qs_core.randomness import normal, seeded, spawn, uniform
+from qs_core.randomness import normal, remember, rewind, seeded, spawn, uniform
 
 
 def test_same_seed_same_draws_whoever_is_beside():
@@ -60,3 +60,13 @@ def test_a_childs_draws_do_not_shift_its_parent_or_sibling():
 
     for few, many in zip(parent_after(1), parent_after(1000), strict=True):
         torch.testing.assert_close(few, many, rtol=0, atol=0)
+
+
+def test_rewound_generators_draw_the_same_again():
+    generators = seeded([1, 2])
+    uniform((3,), generators)
+    states = remember(generators)
+    first = uniform((5,), generators)
+    uniform((7,), generators)
+    rewind(generators, states)
+    assert torch.equal(uniform((5,), generators), first)
