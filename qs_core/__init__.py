@@ -3,18 +3,27 @@
 Hwang & Lee, Query-Selected Global Attention for Text guided Image Style Transfer using Diffusion Model.
 """
 
-from .errors import InputError, NonFiniteError
-from .features.clip import load_clip, text_direction
+from .errors import InputError, MemoryShortage, NonFiniteError, UnsupportedCheckpoint
+from .features.clip import text_direction
+from .features.openclip import load_clip
 from .model import DiffusionModel, load_model
 from .pipeline import Restyled, stylize
+from .presets import PRESETS, preset
 from .settings import Settings
+from .specification import convert, inspect
 
 __all__ = [
     "DiffusionModel",
+    "PRESETS",
     "InputError",
+    "MemoryShortage",
     "NonFiniteError",
     "Restyled",
     "Settings",
+    "UnsupportedCheckpoint",
+    "convert",
+    "inspect",
+    "preset",
     "load_clip",
     "load_model",
     "stylize",

@@ -1,4 +1,4 @@
-"""The command line: `python -m qs_core stylize IMAGE --prompt "a sketch with crayon" --output OUT.png`."""
+"""The command line: python -m qs_core stylize | inspect | convert."""
 
 import argparse
 import json
@@ -11,12 +11,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import anchors, pictures, transfer
-from .errors import InputError, NonFiniteError
+from . import anchors, checkpoints, demo, pictures, transfer
+from .errors import InputError, MemoryShortage, NonFiniteError
+from .known import by_sha256
 from .model import DTYPES
 from .pipeline import run
 from .randomness import batch_seeds
+from .schedule import NOISE
 from .settings import Settings
+from .specification import OPTIONS, VARIANCES, Specification, convert
+from .specification import inspect as inspect_checkpoint
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 
@@ -37,10 +41,43 @@ def _pair(text: str) -> tuple[float, float]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments; what is not given keeps the default of `Settings`."""
+    """The arguments; what is not given is left out."""
     root = Parser(prog="python -m qs_core", description=__doc__)
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
-    stylize = subparsers.add_parser("stylize", help="restyle pictures by a phrase", argument_default=argparse.SUPPRESS)
+    options = {"argument_default": argparse.SUPPRESS}
+    _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
+    inspect = subparsers.add_parser("inspect", help="say what a checkpoint is, and how that is known", **options)
+    inspect.add_argument("file", help="a U-Net checkpoint, or demo")
+    inspect.add_argument(
+        "--verify",
+        nargs="?",
+        const="",
+        metavar="SHA256",
+        help="compare the file's SHA-256 with this one, or with those of the published files",
+    )
+    into = subparsers.add_parser("convert", help="write a safetensors file that states its configuration", **options)
+    into.add_argument("file", help="a U-Net checkpoint")
+    into.add_argument("output", help="the file to write, OUT.safetensors")
+    for command in (inspect, into):
+        _add_model_options(command)
+    return root
+
+
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    """What shapes cannot tell of a checkpoint."""
+    group = command.add_argument_group("model", "what the shapes of a checkpoint cannot tell, where the table is wrong")
+    group.add_argument("--num-heads", type=int, metavar="N", help="attention heads")
+    group.add_argument("--num-head-channels", type=int, metavar="N", help="channels of an attention head")
+    group.add_argument(
+        "--use-new-attention-order", action=argparse.BooleanOptionalAction, help="as OpenAI's 64 network"
+    )
+    group.add_argument("--image-size", type=int, metavar="N", help="side of the training pictures")
+    group.add_argument("--noise-schedule", choices=list(NOISE), help="of the training")
+    group.add_argument("--variance", choices=VARIANCES, help="of the reverse step")
+
+
+def _add_stylize(stylize: argparse.ArgumentParser) -> None:
+    """The options of stylize: the fields of `Settings`."""
 
     def add(flag: str, help: str, **options) -> None:
         name = options.get("dest", flag.removeprefix("--").replace("-", "_"))
@@ -81,8 +118,11 @@ def parser() -> argparse.ArgumentParser:
     add("--clip-directional", "weight: pull along the phrases' difference", type=float, metavar="W")
     add("--crops", "random crops that CLIP sees each step", type=int, metavar="N")
     add("--crop-area", "their share of the picture", type=_pair, metavar="MIN,MAX")
+    add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
+    add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
     add("--mse", "weight: hold the pixels", type=float, metavar="W")
-    add("--vgg", "weight: hold VGG-19 features; needs torchvision's weights", type=float, metavar="W")
+    add("--vgg", "weight: hold VGG-19 features", type=float, metavar="W")
+    add("--vgg-weights", "a file with them; by default torchvision's, from its cache", metavar="FILE")
     add("--range", "weight: keep colours in range", type=float, metavar="W")
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
@@ -90,18 +130,26 @@ def parser() -> argparse.ArgumentParser:
     add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
     add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
     stylize.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
-    return root
+    _add_model_options(stylize)
+    add("--class-label", "the class that a class-conditional network draws; by default none", type=int, metavar="N")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 sampling failed, 2 bad input, 130 interrupted."""
     given = vars(parser().parse_args(arguments))
-    given.pop("command")
+    command = given.pop("command")
+    options = {name: given.pop(name) for name in (*OPTIONS, "class_label") if name in given}
     try:
+        if command == "inspect":
+            return _inspect(given["file"], given.get("verify"), options)
+        if command == "convert":
+            print(_describe(convert(given["file"], given["output"], **options)))
+            return 0
+        given["model_options"] = options or None
         _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
     except InputError as error:
         return _tell(error, 2)
-    except NonFiniteError as error:
+    except (NonFiniteError, MemoryShortage) as error:
         return _tell(error, 1)
     except torch.OutOfMemoryError as error:
         return _tell(f"Out of memory ({str(error).splitlines()[0]}) Try a smaller --size, --crops or --count.", 1)
@@ -115,16 +163,50 @@ def _tell(message, status: int) -> int:
     return status
 
 
+def _announce(sentence: str) -> None:
+    print(f"qs_core: {sentence}", file=sys.stderr)
+
+
+def _inspect(file: str, expected: str | None, options: dict) -> int:
+    """Print the specification; compare with `expected`, a SHA-256, or "" for the published ones. Status 1: another."""
+    print(_describe(inspect_checkpoint(file, **options)))
+    if expected is None:
+        return 0
+    digest = checkpoints.sha256(demo.UNET if file == demo.NAME else file)
+    known = by_sha256(digest)
+    right = digest == expected.lower() if expected else known is not None
+    print(f"{'sha256':24}{digest}")
+    print(f"{'is':24}{known.name if known else 'none of the published files whose SHA-256 is known'}")
+    if not right:
+        return _tell(f"{file} is not the file with SHA-256 {expected}" if expected else f"{file} is not verified", 1)
+    return 0
+
+
+def _describe(specification: Specification) -> str:
+    """The rows as text, and which published files have this architecture."""
+    rows = [f"{name:24}{_plain(value):32}{origin}" for name, value, origin in specification.rows()]
+    files = [f"{'as' if number == 0 else '':24}{known.name}" for number, known in enumerate(specification.known)]
+    return "\n".join([f"{'file':24}{specification.name}", *rows, *files])
+
+
+def _plain(value: object) -> str:
+    return ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+
+
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> None:
+    masks = [options.pop("mask")] if "mask" in options else []
     settings = Settings(**options)
     paths = _output_paths(images, output, settings)
     for path in {*paths.values(), *([report] if report else [])}:
         _require_writable(path)
     reports = []
-    for result in run(images, settings, _bar()):
+    for result in run(images, settings, _bar(), masks, _announce):
         path = paths[result.source, result.seed]
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})
+        guessed = result.report["resolved"]["guessed"]
+        if guessed and not reports:
+            _tell(f"guessed of {settings.model}: {', '.join(guessed)}. Where the picture is wrong, set them.", 0)
         reports.append({"image": images[result.source], "output": str(path), **result.report})
         print(path)
     if report:

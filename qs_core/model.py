@@ -8,12 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import checkpoints, demo, unets
+from . import demo, unets
 from .errors import InputError
-from .schedule import NOISE, Schedule, make_schedule
+from .schedule import Schedule, make_schedule
+from .specification import Specification
+from .specification import read as specify
 from .unets.adm import Layer
 
-VARIANCES = ("learned", "fixed_small", "fixed_large")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -33,6 +34,7 @@ class DiffusionModel:
     noise: str = "linear"
     variance: str = "learned"
     image_size: int = 256  # that of training; any multiple of `multiple` works
+    class_label: int | None = None  # of a class-conditional network; None leaves the classes out
     name: str = ""
     guessed: tuple[str, ...] = field(default=())
 
@@ -40,6 +42,13 @@ class DiffusionModel:
     def multiple(self) -> int:
         """Both sides of a picture must be multiples of this."""
         return self.network.multiple
+
+    @property
+    def doubt(self) -> str:
+        """A sentence on what was guessed of the configuration; empty where nothing was."""
+        if not self.guessed:
+            return ""
+        return f"{self.name}: guessed, not known: {', '.join(self.guessed)}. Where the picture is wrong, set them."
 
     @property
     def device(self) -> torch.device:
@@ -52,11 +61,14 @@ class DiffusionModel:
 
     def unet(self, x: Tensor, t: Tensor) -> Tensor:
         """The raw network output at (B, 3, H, W) and (B,) timesteps."""
-        return self.network(x, t)
+        return self.network(x, t, self._labels(x))
 
     def encode(self, x: Tensor, t: Tensor, last: int | None = None) -> list[Tensor]:
         """The encoder's block outputs in order, float32, up to block `last`."""
-        return [h.float() for h in self.network.encode(x, t, last=last)]
+        return [h.float() for h in self.network.encode(x, t, self._labels(x), last=last)]
+
+    def _labels(self, x: Tensor) -> Tensor | None:
+        return None if self.class_label is None else torch.full((len(x),), self.class_label, device=x.device)
 
     def predict(self, x_t: Tensor, schedule: Schedule, i: int) -> Prediction:
         """Evaluate at state i. eps and x0 by Ho et al. eq. 4; learned variance by Nichol & Dhariwal eq. 15:
@@ -104,54 +116,35 @@ def load_model(
     *,
     device: str | torch.device = "cpu",
     dtype: str = "float32",
-    noise_schedule: str | None = None,
-    variance: str | None = None,
-    image_size: int | None = None,
-    **overrides,
+    class_label: int | None = None,
+    **options,
 ) -> DiffusionModel:
     """The model in a checkpoint file, or the built-in one ("demo"), frozen and in eval mode.
 
-    The configuration is read from shapes and the file's own header; keyword arguments (guided-diffusion's flag names:
-    num_heads, num_head_channels, use_new_attention_order, image_size, noise_schedule) override both.
-    Raises InputError for a file that is no such model.
+    The configuration is read from names and shapes; `options` are what these cannot tell (guided-diffusion's flags
+    num_heads, num_head_channels, use_new_attention_order, image_size, noise_schedule, and variance), and come before
+    the file's own header and the table of published files. A class-conditional network is used without its classes
+    unless `class_label` chooses one.
+    Raises InputError for an option that does not fit, UnsupportedCheckpoint for a file that is no such model.
     """
-    path = demo.UNET if str(path) == demo.NAME else Path(path)
-    state, header = checkpoints.read(path)
-    unknown = set(overrides) - set(unets.HEADS)
-    if unknown:
-        raise InputError(f"Unknown model option {', '.join(sorted(unknown))}; there are {', '.join(unets.HEADS)}.")
-    if "num_heads" in overrides:
-        header = {**header, "num_head_channels": 0}  # the two exclude each other, and the caller's wish comes first
-    heads = {key: header[key] for key in unets.HEADS if key in header} | overrides
-    network = unets.load(state, path.name, **heads)
-    learned = network.config.out_channels == 6
-    given = {"noise_schedule": noise_schedule, "variance": variance, "image_size": image_size}
-    stated = {key: given[key] if given[key] is not None else header.get(key) for key in given}
-    chosen_variance = stated["variance"] or ("learned" if learned else network.default_variance)
-    if chosen_variance not in VARIANCES or (chosen_variance == "learned") != learned:
-        raise InputError(
-            f"variance={chosen_variance!r} does not fit {path.name}, whose network "
-            f"{'learned its variance' if learned else 'has a fixed one: fixed_small or fixed_large'}."
-        )
-    if (stated["noise_schedule"] or "linear") not in NOISE:
-        choices = ", ".join(NOISE)
-        raise InputError(f"Noise schedule {stated['noise_schedule']!r} is unknown; choose one of {choices}.")
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is unknown; choose one of {', '.join(DTYPES)}.")
-    if dtype != "float32":
-        network.set_torso_dtype(DTYPES[dtype])
+    specification, state = specify(path, **options)
+    _check_label(class_label, specification)
+    network = unets.build(specification.config, state, specification.name, DTYPES[dtype])
     return DiffusionModel(
         network.to(device),
-        noise=stated["noise_schedule"] or "linear",
-        variance=chosen_variance,
-        image_size=stated["image_size"] or 256,
-        name=path.name,
-        guessed=_guessed(heads, stated),
+        noise=specification.noise_schedule,
+        variance=specification.variance,
+        image_size=specification.image_size,
+        class_label=class_label,
+        name=specification.name,
+        guessed=specification.guessed,
     )
 
 
-def _guessed(heads: dict, stated: dict) -> tuple[str, ...]:
-    """The values that neither the file's header nor the caller stated."""
-    told = {*heads, *(key for key, value in stated.items() if value is not None)}
-    told |= {"num_head_channels"} if "num_heads" in told else set()
-    return tuple(key for key in ("num_head_channels", "use_new_attention_order", *stated) if key not in told)
+def _check_label(label: int | None, specification: Specification) -> None:
+    classes = getattr(specification.config, "num_classes", 0)
+    if label is not None and not 0 <= label < classes:
+        there = f"there are 0 to {classes - 1}" if classes else "the network knows no classes"
+        raise InputError(f"Class label {label} does not fit {specification.name}: {there}. Leave it out, or change it.")

@@ -15,8 +15,11 @@ from torch import Tensor
 
 from . import demo, pictures
 from .errors import InputError
-from .features.clip import CLIP, TextDirection, load_clip, text_direction
+from .features.clip import CLIP, TextDirection, text_direction
+from .features.openclip import load_clip
 from .features.vgg import VGG19, load_vgg
+from .features.weights import Announce
+from .guidance import Economy
 from .losses.base import Term
 from .losses.contrastive import BoundContrastive
 from .model import DiffusionModel, load_model
@@ -57,38 +60,66 @@ class Networks:
 
 @dataclass(frozen=True)
 class Job:
-    """One picture, fitted (1, 3, H, W), with its frame and its terms: all that can be refused has been checked."""
+    """One picture, fitted (1, 3, H, W), with its frame and its terms: all that can be refused has been checked.
+
+    `unchanged` (1, 3, h, w) is the result of a run that changes nothing, `dial` strength · mask for the walk, and
+    `shown` the same at the result's size; both are 1 where there is nothing to be mixed.
+    """
 
     number: int
     source: Tensor
     frame: pictures.Frame
     terms: tuple[Term, ...]
+    unchanged: Tensor
+    dial: float | Tensor
+    shown: float | Tensor
 
 
 def stylize(
-    images: Source | Sequence[Source], prompt: str | Sequence[str], *, progress: Progress | None = None, **options
+    images: Source | Sequence[Source],
+    prompt: str | Sequence[str],
+    *,
+    mask: Source | Sequence[Source] | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+    **options,
 ) -> Restyled | list[Restyled]:
     """Restyle one picture or several; `options` are the fields of `Settings`.
 
     A picture is a path, a Pillow image or a (3, H, W) tensor in [-1, 1]. One picture with count 1 gives one `Restyled`,
     else a list, picture by picture, seed by seed (`seed`, `seed` + 1, …). A result does not depend on its neighbours.
-    Raises InputError for bad input, NonFiniteError where sampling diverges.
+    `mask`, one for all pictures or one for each, is white where they are restyled and black where they stay as they
+    are: a path, a Pillow image or an (H, W) tensor in [0, 1], of its picture's aspect. `announce` is given a sentence
+    before each download that the chosen CLIP needs.
+    Raises InputError for bad input, NonFiniteError where sampling diverges, MemoryShortage for want of memory.
     """
-    single = isinstance(images, str | Path | Image.Image | Tensor)
+    single = _is_one(images)
     try:
         settings = Settings(prompts=prompt, **options)
     except TypeError as error:
         raise InputError(f"{error}. The options are the fields of Settings.") from None
-    results = list(run([images] if single else list(images), settings, progress))
+    masks = [] if mask is None else [mask] if _is_one(mask) else list(mask)
+    results = list(run([images] if single else list(images), settings, progress, masks, announce))
     return results[0] if single and settings.count == 1 else results
 
 
-def run(images: Sequence[Source], settings: Settings, progress: Progress | None = None) -> Iterator[Restyled]:
-    """Restyle pictures one after the other; every one is checked before the first is computed."""
+def run(
+    images: Sequence[Source],
+    settings: Settings,
+    progress: Progress | None = None,
+    masks: Sequence[Source] = (),
+    announce: Announce | None = None,
+) -> Iterator[Restyled]:
+    """Restyle pictures one after the other; every one is checked before the first is computed.
+
+    `masks`: none, one for all pictures, or one for each.
+    """
     begun = time.perf_counter()
     opened = [_open(image) for image in images]
-    networks = load(settings)
-    jobs = [_prepare(number, picture, settings, networks) for number, picture in enumerate(opened)]
+    fitting = _open_masks(masks, opened)
+    networks = load(settings, announce)
+    pairs = enumerate(zip(opened, fitting, strict=True))
+    jobs = [_prepare(number, picture, mask, settings, networks) for number, (picture, mask) in pairs]
     seconds = time.perf_counter() - begun
     for job in jobs:
         seeds = batch_seeds(settings.seed, settings.count)
@@ -96,18 +127,20 @@ def run(images: Sequence[Source], settings: Settings, progress: Progress | None 
             yield from _walk(job, seeds[first : first + BATCH], settings, networks, seconds, progress)
 
 
-def load(s: Settings) -> Networks:
+def load(s: Settings, announce: Announce | None = None) -> Networks:
     """Load the networks that the settings name, and embed the phrases."""
     device = choose_device(s.device)
-    clip = open_clip_by_name(s.clip, s.clip_pretrained, device)
+    clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
     text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
-    model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype))
-    return Networks(model, text, load_vgg(device=device) if s.vgg else None)
+    model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype), **(s.model_options or {}))
+    return Networks(model, text, load_vgg(s.vgg_weights, device=device) if s.vgg else None)
 
 
-def open_clip_by_name(name: str, pretrained: str | None, device: torch.device | str) -> CLIP:
+def open_clip_by_name(
+    name: str, pretrained: str | Path | None, device: torch.device | str, announce: Announce | None = None
+) -> CLIP:
     """The built-in CLIP for "demo", else open_clip's."""
-    return load_clip(str(demo.CLIP) if name == demo.NAME else name, pretrained, device=device)
+    return load_clip(str(demo.CLIP) if name == demo.NAME else name, pretrained, device=device, announce=announce)
 
 
 def _open(image: Source) -> Tensor:
@@ -121,18 +154,49 @@ def _open(image: Source) -> Tensor:
     return pictures.read(image)[None]
 
 
+def _is_one(given: Source | Sequence[Source]) -> bool:
+    return isinstance(given, str | Path | Image.Image | Tensor)
+
+
+def _open_masks(masks: Sequence[Source], opened: Sequence[Tensor]) -> list[Tensor | None]:
+    """(1, 1, H, W) in [0, 1] for each opened picture, of its size; None where there is no mask."""
+    if not masks:
+        return [None] * len(opened)
+    if len(masks) not in (1, len(opened)):
+        raise InputError(f"{len(opened)} pictures have {len(masks)} masks; give one for all or one for each.")
+    each = masks if len(masks) == len(opened) else [masks[0]] * len(opened)
+    return [_open_mask(mask, *picture.shape[-2:]) for mask, picture in zip(each, opened, strict=True)]
+
+
+def _open_mask(mask: Source, height: int, width: int) -> Tensor:
+    if isinstance(mask, Image.Image):
+        mask = pictures.mask_from_image(mask)
+    elif not isinstance(mask, Tensor):
+        mask = pictures.read_mask(mask)
+    fitting = pictures.mask_of(mask, height, width)
+    if len(fitting) != 1:
+        raise InputError(f"A mask tensor has shape {tuple(mask.shape)}; (height, width) is needed.")
+    return fitting
+
+
 def default_size(model: DiffusionModel) -> int:
     """The short side when none is given: the training size; twice that for the small built-in network."""
     return model.image_size * (2 if model.image_size <= 64 else 1)
 
 
-def _prepare(number: int, picture: Tensor, s: Settings, networks: Networks) -> Job:
+def _prepare(number: int, picture: Tensor, mask: Tensor | None, s: Settings, networks: Networks) -> Job:
     model = networks.model
-    fitted, frame = pictures.fit(picture, s.size or default_size(model), model.multiple, s.fit)
+    fit = s.size or default_size(model), model.multiple, s.fit
+    fitted, frame = pictures.fit(picture, *fit)
+    dial = shown = s.strength
+    if mask is not None:
+        dial = s.strength * pictures.fit_mask(mask, *fit)
+        shown = frame.source(s.strength * mask, dial, s.output_size).clamp(0, 1)
     count_steps(model.schedule(s.steps), s.skip, s.start)
     step_function(s.sampler, s.eta)
     terms = make_terms(s, model, networks.text, *fitted.shape[-2:], networks.vgg)
-    return Job(number, fitted.to(model.device), frame, terms)
+    unchanged = frame.source(picture, fitted, s.output_size).cpu()
+    return Job(number, fitted.to(model.device), frame, terms, unchanged, dial, shown)
 
 
 def _walk(
@@ -142,9 +206,9 @@ def _walk(
     clock = time.perf_counter()
     inversion = _invert(job, s, model, randomness.start, progress)
     inverted = time.perf_counter()
-    bound = bind_terms(inversion, job.terms, randomness.losses)
+    bound, economy = bind_terms(inversion, job.terms, randomness.losses), Economy()
     rows, times, last = [], [], time.perf_counter()
-    for done in restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise):
+    for done in restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise, job.dial, economy):
         rows.append({name: [round(v, 6) for v in values.tolist()] for name, values in done.losses.items()})
         times.append(time.perf_counter() - last)
         _tell(progress, "sampling", inversion.start - done.i, inversion.start, done)
@@ -156,17 +220,32 @@ def _walk(
         "guided_step": statistics.median(times),
     }
     report = {
-        "resolved": _resolved(inversion),
+        "resolved": {**_resolved(inversion), "masked": _masked(job, s), "economy": economy.describe()},
         "versions": versions(),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "peak_memory_bytes": peak_memory(model.device),
         "anchors": next((b.loss.describe() for b in bound if isinstance(b.loss, BoundContrastive)), []),
         "losses": rows,
     }
-    finished = job.frame.restore(done.x, s.output_size).cpu()
+    finished = _finish(job, done.x, s.output_size)
     for index, seed in enumerate(seeds):
         settings = asdict(replace(s, seed=seed, count=1))
         yield Restyled(finished[index], job.number, seed, {"settings": settings, **report})
+
+
+def _finish(job: Job, x: Tensor, output_size: str) -> Tensor:
+    """(B, 3, h, w) on the CPU: the walk's picture at the wished size, the source itself where nothing was to change."""
+    finished = job.frame.restore(x, output_size).cpu()
+    if not isinstance(job.shown, Tensor) and job.shown == 1:
+        return finished
+    return pictures.composite(finished, job.unchanged, pictures.coverage(job.shown))
+
+
+def _masked(job: Job, s: Settings) -> float | None:
+    """The share of the picture that a mask lets change; None without a mask, or where strength lets nothing change."""
+    if not isinstance(job.shown, Tensor) or not s.strength:
+        return None
+    return round(float(job.shown.mean()) / s.strength, 4)
 
 
 def _invert(job: Job, s: Settings, model: DiffusionModel, randomness, progress: Progress | None) -> Inversion:

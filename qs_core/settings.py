@@ -20,6 +20,7 @@ from .pictures import OUTPUT_SIZES
 from .transfer import content_term
 
 REFERENCE_AREA = 256 * 256  # the picture size at which weights are quoted
+TERMS = ("clip", "contrastive", "mse", "range", "vgg")  # the kinds of terms
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Settings:
     source_prompt: str = "photo"
     templates: bool = False
     model: str = "demo"
+    model_options: dict | None = None  # of `load_model`: what the checkpoint's shapes cannot tell, and class_label
     clip: str = "demo"
     clip_pretrained: str | None = None
     size: int | None = None  # short side; the model's training size if None, twice that for the built-in one
@@ -46,6 +48,7 @@ class Settings:
     start: str = "inverted"
     sampler: str = "ddim"
     eta: float = 0.5
+    strength: float = 1.0  # the dial from 0, the source itself, to 1
     anchors: str = "global"
     num_anchors: int | None = None  # 256, at most a quarter of each map
     attend: tuple[int, ...] | str | None = None  # resolutions, "all", or the two deepest
@@ -58,6 +61,7 @@ class Settings:
     crop_area: tuple[float, float] = (0.05, 0.3)
     mse: float = 4000.0
     vgg: float = 0.0
+    vgg_weights: str | None = None  # a file; torchvision's cache if None
     range: float = 50.0
     seed: int = 0
     count: int = 1
@@ -72,6 +76,8 @@ class Settings:
         give("steps", str(self.steps))
         give("attend", parse_attend(self.attend))
         give("crop_area", tuple(self.crop_area))
+        if not 0 <= self.strength <= 1:  # false for NaN as well
+            raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
         if self.count < 1:
             raise InputError(f"count {self.count}: at least 1 is needed.")
         if self.output_size not in OUTPUT_SIZES:
@@ -151,16 +157,21 @@ def make_terms(
 ) -> tuple[Term, ...]:
     """The terms of a run on pictures of one size. A mean over pixels or crops pulls each pixel 256²/(H·W) times harder
     on a small picture; the weights are scaled back by H·W/256²."""
+    kinds = TERMS if vgg else TERMS[:-1]
+    return tuple(make_term(kind, s, model, text, height, width, vgg) for kind in kinds)
+
+
+def make_term(
+    kind: str, s: Settings, model: DiffusionModel, text: TextDirection, height: int, width: int, vgg: VGG19 | None
+) -> Term:
+    """One of `make_terms`, by its name in TERMS; "vgg" needs the network."""
     scale = height * width / REFERENCE_AREA
-    attention = Attention(s.attention_scale, s.attention_temperature)
-    anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention)
-    clip_weights = {"clip_global": scale * s.clip_global, "clip_directional": scale * s.clip_directional}
-    terms = [
-        Term(clip_weights, CLIPLoss(text, Crops(s.crops, s.crop_area))),
-        content_term(model, scale * s.contrastive, anchors),
-        Term(scale * s.mse, MSE()),
-        Term(scale * s.range, Range()),
-    ]
-    if vgg:
-        terms.append(Term(scale * s.vgg, VGGContent(vgg)))
-    return tuple(terms)
+    if kind == "clip":
+        weights = {"clip_global": scale * s.clip_global, "clip_directional": scale * s.clip_directional}
+        return Term(weights, CLIPLoss(text, Crops(s.crops, s.crop_area)))
+    if kind == "contrastive":
+        attention = Attention(s.attention_scale, s.attention_temperature)
+        anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention)
+        return content_term(model, scale * s.contrastive, anchors)
+    losses = {"mse": MSE, "range": Range, "vgg": lambda: VGGContent(vgg)}
+    return Term(scale * getattr(s, kind), losses[kind]())

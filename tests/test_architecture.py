@@ -12,17 +12,18 @@ PACK = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in FILE
 
 # Imports go downwards: to a lower rank, or to the same one inside a folder.
 RANKS = {
-    0: "errors randomness demo checkpoints pictures",
+    0: "errors randomness demo checkpoints/* known pictures",
     1: "schedule anchors crops unets/* features/*",
-    2: "model losses/* metrics",
-    3: "guidance",
-    4: "samplers",
-    5: "transfer",
-    6: "presets settings",
-    7: "pipeline evaluate",
+    2: "specification losses/* metrics",
+    3: "model",
+    4: "guidance",
+    5: "samplers",
+    6: "transfer",
+    7: "presets settings",
+    8: "pipeline evaluate",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
-RANK |= {"qs_core/__init__": 8, "qs_core/__main__": 9, "nodes/*": 9, "__init__": 10}
+RANK |= {"qs_core/__init__": 9, "qs_core/__main__": 10, "nodes/*": 10, "__init__": 11}
 
 HOST = ("comfy", "folder_paths", "nodes", "server", "latent_preview")
 SEAM = "nodes/seam"
@@ -140,7 +141,7 @@ def test_the_core_needs_no_host():
 
 @pytest.mark.parametrize(
     "name, expected",
-    [("qs_core/losses/clip", 2), ("qs_core/unets", 1), ("qs_core/demo", 0), ("nodes/seam", 9), ("nodes/__init__", 9)],
+    [("qs_core/losses/clip", 2), ("qs_core/unets", 1), ("qs_core/demo", 0), ("nodes/seam", 10), ("nodes/__init__", 10)],
 )
 def test_ranks_are_read_as_meant(name, expected):
     assert rank(name) == expected

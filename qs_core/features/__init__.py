@@ -1,1 +1,1 @@
-"""Frozen networks that measure images: CLIP and VGG-19."""
+"""Frozen networks that measure images: CLIP, VGG-19 and ViT."""

@@ -1,17 +1,13 @@
-"""CLIP by open_clip: pictures and phrases → embeddings."""
+"""CLIP: pictures and phrases → embeddings, and the direction that phrases give."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from pickle import UnpicklingError
 
-import open_clip
 import torch
 from einops import rearrange
+from open_clip.transformer import QuickGELU
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import normalize
@@ -35,6 +31,11 @@ class CLIP:
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
+
+    @property
+    def activation(self) -> str:
+        """The activation of its transformers, "QuickGELU" or "GELU". A wrong one gives wrong embeddings unnoticed."""
+        return "QuickGELU" if any(isinstance(module, QuickGELU) for module in self.network.modules()) else "GELU"
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """(n, 3, image_size, image_size) in [-1, 1] → (n, D) float32 embeddings, not normalised."""
@@ -96,69 +97,6 @@ class Vocabulary:
             f"The built-in CLIP {problem}. It knows these styles: {'; '.join(p[0] for p in self.styles.values())}. "
             "For any other phrase choose a real CLIP, such as ViT-B-16 with the pretrained weights openai."
         )
-
-
-def load_clip(name: str, pretrained: str | None = None, *, device: str | torch.device = "cpu") -> CLIP:
-    """An open_clip model in float32, frozen: by name and pretrained tag or file, or a folder in open_clip's own format.
-
-    A tag that is not in the local cache is downloaded by open_clip. Raises InputError for an unknown name or tag.
-    """
-    folder = Path(name)
-    local = (folder / "open_clip_config.json").is_file()
-    if not local:
-        _check_name(name, pretrained)
-    identifier = f"local-dir:{folder.resolve()}" if local else name
-    merges = folder / "merges.txt.gz"
-    options = {"bpe_path": str(merges)} if local and merges.is_file() else {}
-    try:
-        network = open_clip.create_model(
-            identifier,
-            pretrained=None if local else pretrained,
-            device=device,
-            force_quick_gelu=not local and _wants_quick_gelu(name, pretrained),
-        )
-        tokenizer = open_clip.get_tokenizer(identifier, **options)
-    except (SafetensorError, UnpicklingError) as error:
-        raise InputError(
-            f"CLIP {name} ({pretrained or folder}) cannot be loaded: its weights are broken, or more than tensors. "
-            "Fetch them again."
-        ) from error
-    except (RuntimeError, OSError, ValueError) as error:
-        raise InputError(
-            f"CLIP {name} ({pretrained or folder}) cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
-    visual = network.visual
-    return CLIP(
-        network.float().eval().requires_grad_(False),
-        tokenizer,
-        visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size,
-        tuple(visual.preprocess_cfg["mean"]),
-        tuple(visual.preprocess_cfg["std"]),
-        folder.name if local else name,
-        _vocabulary(folder),
-    )
-
-
-def _wants_quick_gelu(name: str, pretrained: str) -> bool:
-    """Whether a tag's weights, as OpenAI's, were trained with QuickGELU: where the named configuration has another
-    activation, open_clip only warns and computes wrong embeddings."""
-    return bool(open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu"))
-
-
-def _check_name(name: str, pretrained: str | None) -> None:
-    if name not in open_clip.list_models():
-        raise InputError(f"open_clip has no model {name!r}. Use demo, or a name such as ViT-B-16.")
-    if not pretrained:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise InputError(f"{name} needs weights: give a pretrained tag ({tags}) or a file.")
-
-
-def _vocabulary(folder: Path) -> Vocabulary | None:
-    path = folder / "vocabulary.json"
-    if not path.is_file():
-        return None
-    known = json.loads(path.read_text(encoding="utf-8"))
-    return Vocabulary(frozenset(known["words"]), frozenset(known["fillers"]), known["styles"])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """VGG-19 features, up to the deepest layer that is read."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torchvision
@@ -8,7 +9,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import Module
 
+from .. import checkpoints
 from ..errors import InputError
+from .weights import load_exactly
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -38,20 +41,41 @@ class VGG19(Module):
         return outputs
 
 
-def load_vgg(layers: Sequence[int] = (1, 6), device: str | torch.device = "cpu") -> VGG19:
-    """VGG-19 with torchvision's ImageNet weights from its local cache; nothing is downloaded.
+def load_vgg(
+    path: str | Path | None = None, layers: Sequence[int] = (1, 6), device: str | torch.device = "cpu"
+) -> VGG19:
+    """VGG-19 in float32, frozen, with the weights of a file, by default torchvision's ImageNet weights from its local
+    cache; nothing is downloaded.
 
-    Raises InputError where the weights are not there, naming file, folder and address.
+    The file is a state dict of torchvision's `vgg19()`, with or without the classifier, or of its `features` alone.
+    Raises InputError where there is none, naming file, folder and address; UnsupportedCheckpoint for another network.
     """
-    weights = torchvision.models.VGG19_Weights.IMAGENET1K_V1
-    name = weights.url.rsplit("/", 1)[1]
-    path = f"{torch.hub.get_dir()}/checkpoints/{name}"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"The VGG loss needs {name}. Fetch {weights.url} and put it at {path}.") from error
-    except Exception as error:
-        raise InputError(f"{path} cannot be read ({error}). Fetch {weights.url} again.") from error
-    network = torchvision.models.vgg19(weights=None, init_weights=False)
-    network.load_state_dict(state)
-    return VGG19(network.features, layers).to(device).eval().requires_grad_(False)
+    path = Path(path).expanduser() if path else _cache()
+    if not path.is_file():
+        raise InputError(
+            f"No VGG-19 weights at {path}. Fetch {_url()} and put it at {_cache()}, or give the path of such a file."
+        )
+    state, _ = checkpoints.read(path)
+    part = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
+    features = _empty_features()
+    if not 0 <= min(layers) <= max(layers) < len(features):
+        raise InputError(f"VGG-19 has the layers 0 to {len(features) - 1}; {list(layers)} were asked for.")
+    # All of them are compared, also those not kept: the first layers of a VGG-16 have the same names and shapes.
+    load_exactly(features, part or state, f"{path}", "the features of VGG-19")
+    return VGG19(features, layers).to(device).eval().requires_grad_(False)
+
+
+def _url() -> str:
+    return torchvision.models.VGG19_Weights.IMAGENET1K_V1.url
+
+
+def _cache() -> Path:
+    """Where torchvision keeps its own weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _url().rsplit("/", 1)[1]
+
+
+def _empty_features() -> Module:
+    """The layers without their weights; the classifier, six sevenths of the network, is never brought into memory."""
+    with torch.device("meta"):
+        network = torchvision.models.vgg19(weights=None, init_weights=False)
+    return network.features.to_empty(device="cpu")

@@ -114,12 +114,13 @@ class TestBroken:
         [
             ("m.pt", b"", "is empty; the download may have failed"),
             ("m.safetensors", b"", "is empty"),
-            ("m.pt", b"hello, this is text\n" * 20, "is no readable checkpoint|is no file of tensors"),
-            ("m.pt", b"<!DOCTYPE html><html>", "is no readable checkpoint|is no file of tensors"),
-            ("m.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is no file of tensors"),
-            ("m.pt", bytes(range(256)) * 20, "is no readable checkpoint|is no file of tensors"),
-            ("m.safetensors", b"hello, this is text\n" * 20, "is no readable safetensors file"),
-            ("m.safetensors", bytes(range(256)) * 20, "is no readable safetensors file"),
+            ("m.pt", b"hello, this is text\n" * 20, "is no readable safetensors or PyTorch file"),
+            ("m.pt", b"<!DOCTYPE html><html>", "is a web page, not a model.* Fetch it with a browser"),
+            ("m.safetensors", b"\n<html><head>", "is a web page"),
+            ("m.pt", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
+            ("m.gguf", b"GGUF\3", "is a GGUF file"),
+            ("m.pt", bytes(range(256)) * 20, "is no readable safetensors or PyTorch file"),
+            ("m.pt", bytes([0x80, 2]) + bytes(range(256)) * 20, "is broken. It was not loaded"),
         ],
     )
     def test_content_that_is_no_checkpoint(self, tmp_path, name, content, message):
@@ -131,13 +132,13 @@ class TestBroken:
     def test_truncated_torch_file(self, tmp_path, zipped):
         torch.save({"a": torch.zeros(100_000)}, tmp_path / "m.pt", _use_new_zipfile_serialization=zipped)
         half(tmp_path / "m.pt")
-        with pytest.raises(InputError, match="is no readable checkpoint .*Is it a model file, whole"):
+        with pytest.raises(InputError, match="is no whole PyTorch file|no readable .*Is it a model file, whole"):
             read(tmp_path / "m.pt")
 
     def test_truncated_safetensors(self, tmp_path):
         save_file({"a": torch.zeros(100_000)}, tmp_path / "m.safetensors")
         half(tmp_path / "m.safetensors")
-        with pytest.raises(InputError, match="is no readable safetensors file"):
+        with pytest.raises(InputError, match="is no readable safetensors or PyTorch file"):
             read(tmp_path / "m.safetensors")
 
     @pytest.mark.parametrize("text", ["{not json", "[1, 2]", "3"])
@@ -161,6 +162,6 @@ class TestBroken:
     def test_a_checkpoint_that_is_no_unet(self, tmp_path):
         torch.save(TENSORS, tmp_path / "m.pt")
         with pytest.raises(
-            InputError, match="m.pt is no guided-diffusion .ADM. or DDPM U-Net: its first keys are a.weight, b"
+            InputError, match="m.pt is no guided-diffusion .ADM. or DDPM U-Net: it begins with a.weight, b"
         ):
             unets.load(read(tmp_path / "m.pt")[0], "m.pt")

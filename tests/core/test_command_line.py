@@ -1,7 +1,9 @@
 """The command line on real pictures with the built-in models, and every kind of bad input."""
 
+import hashlib
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from qs_core import InputError, demo, stylize
 from qs_core.__main__ import DEFAULTS, main
+from qs_core.known import KNOWN
 
 QUICK = ["--steps", "6", "--skip", "3", "--size", "32", "--crops", "4"]
 PROMPT = ["--prompt", "a sketch with crayon"]
@@ -200,3 +203,71 @@ def test_a_diverging_run_names_step_and_loss(tmp_path, capsys):
     assert run(PHOTO, *PROMPT, "--output", tmp_path / "o.png", *QUICK, "--clip-global", "1e38", "--mse", "1e38") == 1
     assert "at timestep" in capsys.readouterr().err
     assert not (tmp_path / "o.png").exists()
+
+
+def test_strength_0_and_a_black_mask_give_the_very_same_picture(tmp_path):
+    source = np.asarray(Image.open(PHOTO).convert("RGB"))
+    height, width = source.shape[:2]
+    Image.new("L", (width, height), 0).save(tmp_path / "black.png")
+    for option in (["--strength", "0"], ["--mask", str(tmp_path / "black.png")]):
+        out = tmp_path / f"{option[0][2:]}.png"
+        assert run(PHOTO, *PROMPT, *QUICK, *option, "--output-size", "original", "--output", out) == 0
+        assert np.array_equal(np.asarray(Image.open(out)), source), option
+
+
+class TestCheckpointCommands:
+    """inspect and convert, on a network that is nobody's."""
+
+    @pytest.fixture
+    def file(self, tmp_path, weights):
+        torch.save(weights("adm_scale_shift"), tmp_path / "mine.pt")
+        return str(tmp_path / "mine.pt")
+
+    def rows(self, capsys) -> dict[str, list[str]]:
+        return {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+
+    def test_inspect_says_what_and_from_where(self, file, capsys):
+        assert main(["inspect", file, "--num-head-channels", "16"]) == 0
+        rows = self.rows(capsys)
+        assert rows["file"] == ["mine.pt"]
+        assert rows["family"] == ["adm", "read"]
+        assert rows["channel_mult"] == ["1,", "2", "read"]
+        assert rows["num_head_channels"] == ["16", "given"]
+        assert rows["image_size"][1:] == ["guessed"]
+
+    def test_convert_leaves_nothing_to_guess(self, file, tmp_path, capsys):
+        out = str(tmp_path / "out.safetensors")
+        assert main(["convert", file, out, "--num-head-channels", "16", "--image-size", "32"]) == 0
+        capsys.readouterr()
+        assert main(["inspect", out]) == 0
+        assert "guessed" not in capsys.readouterr().out
+
+    def test_verify_with_a_hash(self, file, capsys):
+        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        assert main(["inspect", file, "--verify", digest.upper()]) == 0
+        assert self.rows(capsys)["sha256"] == [digest]
+        assert main(["inspect", file, "--verify", "0" * 64]) == 1
+        assert "is not the file with SHA-256 000" in capsys.readouterr().err
+
+    def test_verify_with_the_published_ones(self, file, capsys, monkeypatch):
+        assert main(["inspect", file, "--verify"]) == 1
+        assert "is not verified" in capsys.readouterr().err
+        monkeypatch.setattr("qs_core.__main__.by_sha256", lambda _: KNOWN[0])
+        assert main(["inspect", file, "--verify"]) == 0
+        assert KNOWN[0].name in capsys.readouterr().out
+
+    @pytest.mark.parametrize("command", [["inspect"], ["convert", "out.safetensors"]])
+    def test_a_file_that_is_no_network_ends_with_status_2(self, tmp_path, capsys, command):
+        (tmp_path / "page.pt").write_text("<!DOCTYPE html>")
+        assert main([command[0], str(tmp_path / "page.pt"), *command[1:]]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "is a web page, not a model" in error
+
+    def test_stylize_takes_the_same_options(self, tmp_path, capsys):
+        picture = tmp_path / "p.png"
+        Image.new("RGB", (32, 32), "red").save(picture)
+        command = ["stylize", str(picture), "--prompt", "a sketch with crayon", "--output", str(tmp_path / "o.png")]
+        assert main([*command, "--num-heads", "5"]) == 2
+        assert "num_heads=5 does not divide" in capsys.readouterr().err
+        assert main([*command, "--class-label", "3"]) == 2
+        assert "Class label 3 does not fit unet.safetensors: the network knows no classes" in capsys.readouterr().err

@@ -129,7 +129,7 @@ class TestLoad:
 
     def test_what_was_guessed_is_reported(self, file):
         model = load_model(file(), num_head_channels=16)
-        assert {"noise_schedule", "variance", "image_size"} <= set(model.guessed)
+        assert set(model.guessed) == {"use_new_attention_order", "noise_schedule", "image_size"}
 
     def test_fixed_variance_by_default_large(self, file):
         assert load_model(file(state="adm_plain"), num_heads=4).variance == "fixed_large"
@@ -144,8 +144,9 @@ class TestLoad:
                 "variance='fixed_small' does not fit tiny.safetensors, whose network learned",
             ),
             ({"variance": "huge"}, "variance='huge'"),
-            ({"heads": 4}, "Unknown model option heads; there are num_heads"),
-            ({"noise_schedule": "sigmoid"}, "'sigmoid' is unknown; choose one of linear, cosine"),
+            ({"heads": 4}, "Model option 'heads' is given, and is unknown. Use num_heads"),
+            ({"noise_schedule": "sigmoid"}, "noise_schedule='sigmoid' is given, .* Use one of linear, cosine"),
+            ({"class_label": 3}, "Class label 3 does not fit tiny.safetensors: the network knows no classes"),
         ],
     )
     def test_options_it_cannot_take(self, file, options, message):

@@ -1,0 +1,244 @@
+"""What a checkpoint is: each value of its configuration, and where that value comes from.
+
+Shapes tell most of it. Head count, attention order, noise schedule, kind of variance and image size they cannot tell:
+these are given by the caller, stated in the file's own header, looked up among the published files of the same
+architecture, or guessed by rule, in this order.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from torch import Tensor
+
+from . import checkpoints, demo, unets
+from .errors import InputError, UnsupportedCheckpoint
+from .known import Known, Signature, by_file, by_sha256, by_signature
+from .schedule import NOISE
+
+ORIGINS = ("given", "read", "stated", "looked up", "guessed")
+VARIANCES = ("learned", "fixed_small", "fixed_large")
+OPTIONS = (*unets.HEADS, "image_size", "noise_schedule", "variance")  # guided-diffusion's flags, but for the last
+LARGEST_IMAGE = 8192
+IMAGE_SIZES = {  # guided-diffusion's own table of multipliers
+    (0.5, 1, 1, 2, 2, 4, 4): 512,
+    (1, 1, 2, 2, 4, 4): 256,
+    (1, 1, 2, 3, 4): 128,
+    (1, 2, 3, 4): 64,
+}
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A checkpoint's whole configuration; `origins` says for each value, by name, which of ORIGINS it is from."""
+
+    name: str
+    config: unets.Config
+    image_size: int
+    noise_schedule: str
+    variance: str
+    parameters: int
+    origins: Mapping[str, str]
+    known: tuple[Known, ...]  # the published files of this architecture
+
+    @property
+    def family(self) -> str:
+        """adm or ddpm."""
+        return unets.family_of(self.config).name
+
+    @property
+    def guessed(self) -> tuple[str, ...]:
+        """The values that were guessed by rule."""
+        return tuple(name for name, origin in self.origins.items() if origin == "guessed")
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What shapes cannot tell, as `load_model` takes it and a converted file's header states it."""
+        return {**_heads(self.config), **{name: getattr(self, name) for name in OPTIONS if name not in unets.HEADS}}
+
+    def rows(self) -> list[tuple[str, object, str]]:
+        """(name, value, origin) of every value of the configuration."""
+        shapes = {f.name: getattr(self.config, f.name) for f in fields(self.config) if f.name not in unets.HEADS}
+        read = {"family": self.family, "parameters": self.parameters, **shapes}
+        return [
+            *((name, value, "read") for name, value in read.items()),
+            *((name, value, self.origins[name]) for name, value in self.options.items()),
+        ]
+
+
+def inspect(path: str | Path = demo.NAME, **given) -> Specification:
+    """The specification of a checkpoint file, or of the built-in model ("demo"); `given` are values of OPTIONS.
+
+    Raises InputError for a value that does not fit, UnsupportedCheckpoint for a file that is no such model.
+    """
+    return read(path, **given)[0]
+
+
+def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str, Tensor]]:
+    """The specification of a file and its state dict."""
+    path = demo.UNET if str(path) == demo.NAME else Path(path)
+    known = by_file(path.name)
+    if known and not path.exists():
+        raise InputError(f"No model file at {path}. {known.advice} Put it there.")
+    state, header = checkpoints.read(path)
+    return specify(state, header, path.name, lambda: checkpoints.sha256(path), **given), state
+
+
+def convert(source: str | Path, target: str | Path, **given) -> Specification:
+    """Write a safetensors file of the same weights with its configuration in the header, so that nothing is guessed.
+
+    Weights keep their type. Raises InputError for a target that is there, or has another suffix.
+    """
+    target = Path(target)
+    if target.suffix.lower() not in (".safetensors", ".sft"):
+        raise InputError(f"{target}: the converted file is a safetensors file; give a name ending in .safetensors.")
+    if target.exists():
+        raise InputError(f"{target} is there already. Give another name, or move it away.")
+    if not target.parent.is_dir():
+        raise InputError(f"There is no folder {target.parent} for the converted file. Make it first.")
+    specification, state = read(source, **given)
+    network = unets.build(specification.config, state, specification.name)  # refuses what would not load
+    checkpoints.write(target, {key: state[key].contiguous() for key in network.state_dict()}, specification.options)
+    return specification
+
+
+def specify(
+    state: Mapping[str, Tensor],
+    header: Mapping,
+    name: str = "checkpoint",
+    digest: Callable[[], str] | None = None,
+    **given,
+) -> Specification:
+    """The specification of a state dict with what its file's header states.
+
+    `digest` gives the file's SHA-256; it is asked only where published files of one architecture differ.
+    """
+    given = _checked({key: value for key, value in given.items() if value is not None}, InputError, "is given")
+    stated = _checked(header, UnsupportedCheckpoint, f"stands in the header of {name}")
+    read_only = unets.read_config(state, name)
+    known = by_signature(signature(read_only))
+    if known and all(entry.refused for entry in known) and "noise_schedule" not in given:
+        raise UnsupportedCheckpoint(f"{name} is {known[0].name}, or one like it: {known[0].refused}. {unets.ADVICE}")
+    sources = (("given", given), ("stated", stated), ("looked up", _looked_up(known, digest)))
+    heads, origins = _choose_heads(sources)
+    config = unets.read_config(state, name, **heads)
+    unets.check(config, state, name)
+    values = {"image_size": _image_size(config), "noise_schedule": "linear", "variance": _variance(config)}
+    for option in values:
+        origins[option] = "guessed"
+        for origin, source in reversed(sources):
+            if option in source:
+                values[option], origins[option] = source[option], origin
+    if config.out_channels == 6 and origins["variance"] in ("guessed", "looked up"):
+        values["variance"], origins["variance"] = "learned", "read"
+    _check_variance(values["variance"], config, name)
+    origins = {option: origins[option] for option in (*_heads(config), *values)}
+    parameters = sum(tensor.numel() for tensor in state.values())
+    return Specification(name, config, **values, parameters=parameters, origins=origins, known=known)
+
+
+def _heads(config: unets.Config) -> dict[str, object]:
+    """What shapes cannot tell of a network's attention."""
+    if unets.family_of(config).name == "ddpm":
+        return {}
+    by_channels = config.num_head_channels > 0
+    count = "num_head_channels" if by_channels else "num_heads"
+    return {count: getattr(config, count), "use_new_attention_order": config.use_new_attention_order}
+
+
+def signature(config: unets.Config) -> Signature:
+    """What shapes tell of a network, by which the published files are found."""
+    return Signature(
+        family=unets.family_of(config).name,
+        num_channels=config.num_channels,
+        channel_mult=tuple(float(mult) for mult in config.channel_mult),
+        num_res_blocks=config.num_res_blocks,
+        attention_factors=tuple(config.attention_factors),
+        out_channels=config.out_channels,
+        use_scale_shift_norm=getattr(config, "use_scale_shift_norm", False),
+        resblock_updown=getattr(config, "resblock_updown", False),
+        num_classes=getattr(config, "num_classes", 0),
+    )
+
+
+def _checked(options: Mapping, error: type[InputError], where: str) -> dict:
+    """The options, each of a known name and possible value."""
+    for key, value in options.items():
+        if key not in OPTIONS:
+            raise error(
+                f"Model option {str(key)[:40]!r} {where}, and is unknown. Use {', '.join(OPTIONS)}; the rest is read."
+            )
+        if not _possible(key, value):
+            raise error(f"{key}={str(value)[:40]!r} {where}, and is impossible. Use {_ALLOWED[key]}.")
+    return dict(options)
+
+
+_ALLOWED = {
+    "num_heads": "a whole number of attention heads, e.g. 4",
+    "num_head_channels": "a whole number of channels, e.g. 64",
+    "use_new_attention_order": "true or false",
+    "image_size": f"pixels from 8 to {LARGEST_IMAGE}",
+    "noise_schedule": f"one of {', '.join(NOISE)}",
+    "variance": f"one of {', '.join(VARIANCES)}",
+}
+
+
+def _possible(key: str, value: object) -> bool:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return {
+        "num_heads": whole and -1 <= value <= 10_000,  # 0 and -1: unused, as in guided-diffusion
+        "num_head_channels": whole and -1 <= value <= 10_000,
+        "use_new_attention_order": isinstance(value, bool),
+        "image_size": whole and 8 <= value <= LARGEST_IMAGE,
+        "noise_schedule": isinstance(value, str) and value in NOISE,
+        "variance": isinstance(value, str) and value in VARIANCES,
+    }[key]
+
+
+def _looked_up(known: tuple[Known, ...], digest: Callable[[], str] | None) -> dict:
+    """What the published files of one architecture share; where they differ, the settings of this very file."""
+    settings = [dict(entry.settings) for entry in known]
+    if not settings:
+        return {}
+    common = {key: value for key, value in settings[0].items() if all(s.get(key, ...) == value for s in settings)}
+    if digest is None or all(s == common for s in settings):
+        return common
+    this = by_sha256(digest())
+    return dict(this.settings) if this else common
+
+
+def _choose_heads(sources: tuple[tuple[str, Mapping], ...]) -> tuple[dict, dict[str, str]]:
+    """The overrides for `read_config`, and where each is from. num_heads and num_head_channels exclude each other."""
+    heads, origins = {}, dict.fromkeys(unets.HEADS, "guessed")
+    counts = ("num_heads", "num_head_channels")
+    for origin, source in reversed(sources):
+        if any(source.get(count, 0) > 0 for count in counts):
+            heads = {count: source[count] for count in counts if count in source}
+            if "num_heads" in heads and heads.get("num_head_channels", 0) <= 0:
+                heads["num_head_channels"] = 0
+            origins |= {count: origin for count in counts}
+        if "use_new_attention_order" in source:
+            heads["use_new_attention_order"] = source["use_new_attention_order"]
+            origins["use_new_attention_order"] = origin
+    return heads, origins
+
+
+def _image_size(config: unets.Config) -> int:
+    """By rule: guided-diffusion's table of multipliers; else attention at 16 pixels, or 256."""
+    mult = tuple(config.channel_mult)
+    if mult in IMAGE_SIZES:
+        return IMAGE_SIZES[mult]
+    return 16 * max(config.attention_factors) if config.attention_factors else 256
+
+
+def _variance(config: unets.Config) -> str:
+    return "learned" if config.out_channels == 6 else unets.family_of(config).network.default_variance
+
+
+def _check_variance(variance: str, config: unets.Config, name: str) -> None:
+    learned = config.out_channels == 6
+    if (variance == "learned") != learned:
+        raise InputError(
+            f"variance={variance!r} does not fit {name}, whose network "
+            f"{'learned its variance. Leave it out' if learned else 'has a fixed one. Use fixed_small or fixed_large'}."
+        )
