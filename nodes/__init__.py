@@ -1,13 +1,16 @@
 """The nodes, in the order of the menu."""
 
+from .comparison import QSBeforeAfter, QSCompareGrid
 from .inversion import EncodeInvertDDIM
 from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
+from .losses import QSCLIPLoss, QSContrastiveLoss, QSMSELoss, QSRangeLoss, QSVGGLoss
+from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
-from .seam import register_folder
-from .text import CLIPTextDirection
+from .seam import register_folders
+from .text import CLIPTextDirection, QSPromptList
 
-register_folder()
+register_folders()
 
 NODE_CLASS_MAPPINGS = {
     "LoadDiffusionModel": LoadDiffusionModel,
@@ -15,8 +18,17 @@ NODE_CLASS_MAPPINGS = {
     "CLIPTextDirection": CLIPTextDirection,
     "EncodeInvertDDIM": EncodeInvertDDIM,
     "QSAttnGuidedSampler": QSAttnGuidedSampler,
+    "QSStylePreset": QSStylePreset,
+    "QSContrastiveLoss": QSContrastiveLoss,
+    "QSCLIPLoss": QSCLIPLoss,
+    "QSMSELoss": QSMSELoss,
+    "QSVGGLoss": QSVGGLoss,
+    "QSRangeLoss": QSRangeLoss,
+    "QSPromptList": QSPromptList,
     "QSSampleImage": QSSampleImage,
     "QSAttnHeatmap": QSAttnHeatmap,
+    "QSCompareGrid": QSCompareGrid,
+    "QSBeforeAfter": QSBeforeAfter,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "LoadDiffusionModel": "Load Pixel Diffusion Model (QS)",
@@ -24,6 +36,15 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "CLIPTextDirection": "CLIP Text Direction (QS)",
     "EncodeInvertDDIM": "Invert Image, DDIM (QS)",
     "QSAttnGuidedSampler": "QS-Attn Guided Sampler",
+    "QSStylePreset": "Style Preset (QS)",
+    "QSContrastiveLoss": "Contrastive Loss (QS)",
+    "QSCLIPLoss": "CLIP Loss (QS)",
+    "QSMSELoss": "MSE Loss (QS)",
+    "QSVGGLoss": "VGG Loss (QS)",
+    "QSRangeLoss": "Range Loss (QS)",
+    "QSPromptList": "Prompt List (QS)",
     "QSSampleImage": "Sample Photo (QS)",
     "QSAttnHeatmap": "QS-Attn Heat Map",
+    "QSCompareGrid": "Compare Grid (QS)",
+    "QSBeforeAfter": "Before and After (QS)",
 }

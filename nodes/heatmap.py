@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import torch
 from einops import rearrange
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..qs_core import pictures
+from .lettering import BACKGROUND, FAINT, INK, font
 
 # Matplotlib's "plasma" (CC0, by N. Smith and S. van der Walt) at even distances, dark to bright.
 PLASMA = (
@@ -25,7 +26,6 @@ PLASMA = (
     (252, 206, 37),
     (240, 249, 33),
 )
-BACKGROUND, INK, FAINT = (24, 24, 27), (240, 240, 240), (165, 165, 170)
 OVERSAMPLE = 3  # dots are drawn that much larger and shrunk, for smooth edges
 
 
@@ -121,13 +121,13 @@ def _with_legend(canvas: Image.Image, heat: Heat, hidden: int) -> Image.Image:
     unit = max(10, canvas.width // 36)  # the text's height
     sheet = Image.new("RGB", (canvas.width, canvas.height + round(unit * 7.4)), BACKGROUND)
     sheet.paste(canvas, (0, 0))
-    pen, font, small = ImageDraw.Draw(sheet), _font(unit), _font(unit * 0.85)
+    pen, large, small = ImageDraw.Draw(sheet), font(unit), font(unit * 0.85)
     left, right, top = unit, canvas.width - unit, canvas.height + unit * 0.8
     height, width = heat.entropy.shape
     out_of_sight = f", {hidden} in the padding" if hidden else ""
-    pen.text((left, top), f"{width} x {height} map", INK, font)
+    pen.text((left, top), f"{width} x {height} map", INK, large)
     label = f"{len(heat.positions)} {heat.kind.replace('_', '+')} anchors{out_of_sight}"
-    pen.text((right, top), label, INK, font, anchor="ra")
+    pen.text((right, top), label, INK, large, anchor="ra")
     bar = pictures.to_image(_colour(torch.linspace(1, 0, right - left).expand(unit, -1)) * 2 - 1)
     sheet.paste(bar, (left, round(top + unit * 1.8)))
     for share, anchor in ((0, "la"), (0.25, "ma"), (0.5, "ma"), (0.75, "ma"), (1, "ra")):
@@ -138,11 +138,3 @@ def _with_legend(canvas: Image.Image, heat: Heat, hidden: int) -> Image.Image:
     pen.text((canvas.width / 2, top + unit * 4.6), unit_of, FAINT, small, anchor="ma")
     pen.text((right, top + unit * 4.6), "diffuse", FAINT, small, anchor="ra")
     return sheet
-
-
-def _font(size: float) -> ImageFont.ImageFont:
-    """Pillow's own; before Pillow 10.1, or without FreeType, it has one size."""
-    try:
-        return ImageFont.load_default(size)
-    except (TypeError, OSError):
-        return ImageFont.load_default()

@@ -3,30 +3,79 @@
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
+from torch import Tensor
 
 from ..qs_core import pictures, transfer
+from ..qs_core.errors import InputError
 from ..qs_core.pipeline import default_size
 from ..qs_core.randomness import batch_seeds, streams
-from .seam import Loaded, Progress, bring, from_image, leaves_inference_mode, walk_bytes
+from ..qs_core.schedule import make_schedule
+from .masks import Dial, feathered
+from .seam import (
+    Loaded,
+    Progress,
+    as_kept,
+    bring,
+    from_image,
+    from_mask,
+    leaves_inference_mode,
+    plain,
+    portions,
+    walk_bytes,
+)
 from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, whole, wire
 
 
 @dataclass(frozen=True)
 class Inverted:
-    """What a QS_INVERSION wire carries: the inversion, its tensors on the CPU, and how its pictures were fitted."""
+    """What a QS_INVERSION wire carries: the inversion, its tensors on the CPU, and how its pictures were fitted.
+
+    `image` are the very values that came in, (B, 3, H, W) in [0, 1]; `short` and `fit` what `pictures.fit` was given.
+    """
 
     inversion: transfer.Inversion
     frame: pictures.Frame
     model: Loaded
+    image: Tensor
+    short: int
+    fit: str
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width that the U-Net sees."""
         return tuple(self.inversion.source.shape[-2:])
 
+    def __len__(self) -> int:
+        return len(self.image)
+
     def on(self, device: torch.device) -> transfer.Inversion:
         """The inversion with its tensors on a device."""
         return replace(self.inversion, source=self.inversion.source.to(device), x_t=self.inversion.x_t.to(device))
+
+    def part(self, rows: slice) -> "Inverted":
+        """That of some pictures of the batch."""
+        i = self.inversion
+        return replace(self, image=self.image[rows], inversion=replace(i, source=i.source[rows], x_t=i.x_t[rows]))
+
+    def dial(self, strength: float, mask: Tensor | None, feather: int) -> Dial:
+        """Strength times mask (a MASK, None for all), feathered. A mask that is even may have any size."""
+        if mask is None:
+            return Dial(strength, strength)
+        mask = from_mask(mask, len(self))
+        if mask.min() == mask.max():  # such as the black one of Load Image, 64x64
+            mask = mask[:, :1, :1].repeat(1, *self.frame.original)
+        mask = feathered(pictures.mask_of(mask, *self.frame.original), feather)
+        fitted = pictures.fit_mask(mask, self.short, self.model.core.multiple, self.fit)
+        return Dial(strength * mask, strength * fitted)
+
+    def finish(self, x: Tensor, dial: Dial, output_size: str) -> Tensor:
+        """An IMAGE of what the U-Net drew, (B, 3, h, w); the very values that came in where the dial is at 0."""
+        fitted = (self.inversion.source + 1) / 2
+        source = self.frame.source(self.image, fitted, output_size).clamp(0, 1)
+        result = ((self.frame.restore(x, output_size).detach().float().cpu() + 1) / 2).clamp(0, 1)
+        done = pictures.composite(result, source, dial.coverage(self.frame, output_size))
+        return as_kept(rearrange(done, "b c h w -> b h w c").contiguous())
 
 
 class EncodeInvertDDIM:
@@ -102,6 +151,16 @@ class EncodeInvertDDIM:
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, steps=None, skip=None, start=None, spacing=None):  # None: linked, known later
+        if None in (steps, skip, start):
+            return True
+        try:
+            transfer.count_steps(make_schedule((spacing or "").strip() or str(steps)), skip, start)
+        except InputError as error:
+            return str(error)
+        return True
+
     @leaves_inference_mode
     def invert(
         self,
@@ -116,13 +175,19 @@ class EncodeInvertDDIM:
         start_seed: int = DEFAULTS["seed"],
         spacing: str = "",
     ):
-        core = model.core
-        source, frame = pictures.fit(from_image(image), size or default_size(core), core.multiple, fit)
+        core, short = model.core, size or default_size(model.core)
+        source, frame = pictures.fit(from_image(image), short, core.multiple, fit)
         schedule = core.schedule(spacing.strip() or str(steps))
-        source = source.to(bring(model, memory=walk_bytes(core, source)))
-        for_start = streams(batch_seeds(start_seed, len(source))).start
-        tell = Progress(transfer.count_steps(schedule, skip, start), preview_every)
-        for number, reached in enumerate(transfer.begin(core, schedule, source, skip, start, for_start), 1):
-            tell(number, frame.restore(reached.x))
-        inversion = transfer.Inversion(core, schedule, source.cpu(), reached.x.cpu(), reached.i)
-        return (Inverted(inversion, frame, model),)
+        count, total = len(source), transfer.count_steps(schedule, skip, start)
+        device = bring(model, memory=walk_bytes(core, source))
+        for_start = streams(batch_seeds(start_seed, count)).start
+        parts, states = portions(count, walk_bytes(core, source[:1]), device), []
+        tell = Progress(len(parts) * total, preview_every)
+        for done, rows in enumerate(parts):
+            walk = transfer.begin(core, schedule, source[rows].to(device), skip, start, for_start[rows])
+            for number, reached in enumerate(walk, 1):
+                tell(done * total + number, frame.restore(reached.x))
+            states.append(reached.x.cpu())
+        inversion = transfer.Inversion(core, schedule, source, torch.cat(states), reached.i)
+        original = rearrange(plain(image), "b h w c -> b c h w").contiguous()
+        return (Inverted(inversion, frame, model, original, short, fit),)

@@ -1,12 +1,19 @@
 """The nodes that bring networks and pictures in: LoadDiffusionModel, LoadOpenCLIP, QSSampleImage."""
 
+import logging
+
 from ..qs_core import demo, pictures
+from ..qs_core.errors import InputError
 from ..qs_core.model import DTYPES, load_model
 from ..qs_core.pipeline import open_clip_by_name
+from ..qs_core.schedule import NOISE
 from ..qs_core.settings import choose_dtype
-from .seam import FOLDER, hold, leaves_inference_mode, model_names, model_path, to_image
-from .widgets import CATEGORY, DEFAULTS, choice, text
+from ..qs_core.specification import LARGEST_IMAGE, VARIANCES
+from .seam import CLIP_FOLDER, FOLDER, clip_weights, hold, leaves_inference_mode, model_names, model_path, to_image
+from .widgets import CATEGORY, DEFAULTS, choice, text, whole
 
+AUTO = "auto"
+ORDERS = {"no": False, "yes": True}
 CLIPS = [demo.NAME, "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50"]  # open_clip knows many more
 
 
@@ -15,9 +22,9 @@ class LoadDiffusionModel:
 
     CATEGORY = CATEGORY
     DESCRIPTION = (
-        "Loads an unconditional pixel diffusion U-Net (guided-diffusion / ADM, e.g. OpenAI's 256x256 network). The "
-        f'built-in "demo" works at once; put other checkpoints into models/{FOLDER}. Latent models (Stable Diffusion) '
-        "do not fit."
+        "Loads a pixel diffusion U-Net of the guided-diffusion (ADM) or DDPM family, e.g. OpenAI's 256x256 network. "
+        f'The built-in "demo" works at once; put other checkpoints into models/{FOLDER}. Their configuration is read '
+        "from the file, and looked up for published ones. Latent models (Stable Diffusion) do not fit."
     )
     SEARCH_ALIASES = ["load unet", "guided diffusion", "ADM", "pixel diffusion", "checkpoint loader", "QS-Attn"]
     RETURN_TYPES = ("QS_MODEL",)
@@ -41,12 +48,90 @@ class LoadDiffusionModel:
                     "Number format of the U-Net's blocks. auto is float32, the exact one; bfloat16 and float16 need "
                     "half the memory and are faster on a GPU, at some cost in precision.",
                 ),
-            }
+            },
+            "optional": {
+                "image_size": whole(
+                    0,
+                    0,
+                    LARGEST_IMAGE,
+                    "Side of the pictures the network was trained on; others work as well. 0: read, looked up or "
+                    "guessed from the file.",
+                    advanced=True,
+                ),
+                "noise_schedule": choice(
+                    [AUTO, *NOISE],
+                    AUTO,
+                    "How noise grew in training. auto: linear, but for the published networks that are known to have "
+                    "another. A wrong one gives noise or mud.",
+                    advanced=True,
+                ),
+                "variance": choice(
+                    [AUTO, *VARIANCES],
+                    AUTO,
+                    "Noise of the ddpm step. auto: learned where the network has learned it, else that of its family.",
+                    advanced=True,
+                ),
+                "num_heads": whole(
+                    0,
+                    0,
+                    1024,
+                    "Attention heads, which the file cannot tell. 0: looked up or guessed. A wrong number draws worse "
+                    "without an error.",
+                    advanced=True,
+                ),
+                "num_head_channels": whole(
+                    0,
+                    0,
+                    4096,
+                    "Channels of an attention head, instead of num_heads. 0: looked up or guessed.",
+                    advanced=True,
+                ),
+                "use_new_attention_order": choice(
+                    [AUTO, *ORDERS],
+                    AUTO,
+                    "Order of the attention's channels, which the file cannot tell. Of the published networks only "
+                    "OpenAI's 64x64 has the new one.",
+                    advanced=True,
+                ),
+                "class_label": whole(
+                    -1,
+                    -1,
+                    100_000,
+                    "The class that a class-conditional network draws. -1: none, as for all other networks.",
+                    advanced=True,
+                ),
+            },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, model_name=None):
+        """True, or what is wrong with the name; ComfyUI then does not compare it with its own list."""
+        try:
+            return model_name is None or bool(model_path(model_name))
+        except InputError as error:
+            return str(error)
+
     @leaves_inference_mode
-    def load(self, model_name: str, dtype: str):
-        return (hold(load_model(model_path(model_name), dtype=choose_dtype(dtype))),)
+    def load(
+        self,
+        model_name: str,
+        dtype: str,
+        noise_schedule: str = AUTO,
+        variance: str = AUTO,
+        use_new_attention_order: str = AUTO,
+        class_label: int = -1,
+        **numbers: int,
+    ):
+        options = {"noise_schedule": noise_schedule, "variance": variance}
+        options = {name: value for name, value in options.items() if value != AUTO}
+        options |= {name: number for name, number in numbers.items() if number}
+        if use_new_attention_order != AUTO:
+            options["use_new_attention_order"] = ORDERS[use_new_attention_order]
+        label = None if class_label < 0 else class_label
+        model = load_model(model_path(model_name), dtype=choose_dtype(dtype), class_label=label, **options)
+        if model.doubt:
+            logging.warning("QS: %s", model.doubt)
+        return (hold(model),)
 
 
 class LoadOpenCLIP:
@@ -75,22 +160,45 @@ class LoadOpenCLIP:
                 ),
                 "pretrained": text(
                     "openai",
-                    "Which weights of that model: one of open_clip's tags (openai, laion2b_s34b_b88k, …) or the path "
-                    "of a file. A tag that is not on this machine yet is downloaded. Not used for demo.",
+                    "Which weights of that model: one of open_clip's tags (openai, laion2b_s34b_b88k, …), which is "
+                    f"downloaded if it is not on this machine yet, or the name of a file in models/{CLIP_FOLDER}. Not "
+                    "used for demo.",
                 ),
             },
             "optional": {
                 "custom_name": text(
                     "",
-                    "Any other name that open_clip knows (e.g. ViT-H-14), instead of the choice above.",
+                    "Any other name that open_clip knows, instead of the choice above: ViT-H-14; ViT-B-16-quickgelu "
+                    "for a file of OpenAI's weights.",
                     advanced=True,
                 ),
             },
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, clip_name=None, pretrained=None, custom_name=""):
+        """True, or what is wrong with the names; ComfyUI then does not compare them with its own list."""
+        if None in (clip_name, pretrained, custom_name):
+            return True
+        try:
+            return bool(_chosen(clip_name, pretrained, custom_name))
+        except InputError as error:
+            return str(error)
+
     @leaves_inference_mode
     def load(self, clip_name: str, pretrained: str, custom_name: str = ""):
-        return (hold(open_clip_by_name(custom_name.strip() or clip_name, pretrained.strip() or None, "cpu")),)
+        name, weights = _chosen(clip_name, pretrained, custom_name)
+        return (hold(open_clip_by_name(name, weights, "cpu", announce=_announce)),)
+
+
+def _chosen(clip_name: str, pretrained: str, custom_name: str) -> tuple[str, str | None]:
+    """The model's name, and its tag or file. Raises InputError for what is none of them."""
+    name = custom_name.strip() or clip_name
+    return (name, None) if name == demo.NAME else (name, clip_weights(name, pretrained.strip()))
+
+
+def _announce(sentence: str) -> None:
+    logging.warning("QS: %s", sentence)
 
 
 class QSSampleImage:

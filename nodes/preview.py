@@ -9,9 +9,8 @@ from ..qs_core.settings import choose_anchors, parse_attend
 from ..qs_core.transfer import content_term
 from .heatmap import Heat, draw
 from .inversion import Inverted
-from .sampling import anchor_widgets
 from .seam import bring, check_cancelled, leaves_inference_mode, to_image, walk_bytes
-from .widgets import CATEGORY, DEFAULTS, choice, whole, wire
+from .widgets import CATEGORY, DEFAULTS, anchor_widgets, anchors_widget, whole, wire
 
 
 class QSAttnHeatmap:
@@ -33,15 +32,10 @@ class QSAttnHeatmap:
         return {
             "required": {
                 "inversion": wire("QS_INVERSION", "The picture and its U-Net, from Invert Image."),
-                "anchors": choice(
-                    list(kinds.SELECTORS),
-                    DEFAULTS["anchors"],
-                    "How anchors are selected. global: by attention over the whole picture. local: within a 7x7 "
-                    "window. local_global: selected by the local one.",
-                ),
+                "anchors": anchors_widget(list(kinds.SELECTORS)),
                 "short_side": whole(512, 128, 2048, "Size of the drawing, in pixels of its short side.", step=64),
             },
-            "optional": anchor_widgets(),
+            "optional": anchor_widgets(advanced=True),
         }
 
     @leaves_inference_mode

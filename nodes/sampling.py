@@ -1,50 +1,35 @@
 """QSAttnGuidedSampler: from the noisy state back to a picture, bent towards the text and held to the content."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
 import torch
+from torch import Tensor
 
-from ..qs_core import anchors, transfer
+from ..qs_core import transfer
+from ..qs_core.errors import InputError
+from ..qs_core.guidance import Economy
+from ..qs_core.losses.base import Term
 from ..qs_core.randomness import batch_seeds, streams
-from ..qs_core.settings import Settings, make_terms
+from ..qs_core.settings import TERMS, Settings, parse_attend
 from .inversion import Inverted
-from .seam import Progress, bring, graph_bytes, leaves_inference_mode, to_image, views_bytes
+from .losses import Losses, Recipe, networks
+from .masks import Dial
+from .seam import Loaded, Progress, bring, economy, guidance_bytes, leaves_inference_mode, portions
 from .text import Text
-from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, number, text, weight, whole, wire
-
-
-def anchor_widgets() -> dict[str, tuple]:
-    """The inputs that say where on the picture the contrastive loss looks, but for the kind of anchors."""
-    return {
-        "num_anchors": whole(
-            0,
-            0,
-            65536,
-            "How many places the contrastive loss compares on each layer, at most a quarter of its map. 0: 256. More "
-            "hold the content more evenly, fewer more at the selected places.",
-            advanced=True,
-        ),
-        "attend": text(
-            "",
-            "Layers that select their anchors by attention; the others take random ones. Empty: the two deepest; or "
-            "all; or resolutions such as 32,16 (the short side of the layer's map). All is slow on large pictures.",
-            advanced=True,
-        ),
-        "attention_scale": choice(
-            anchors.SCALES,
-            DEFAULTS["attention_scale"],
-            "How alike two places are: cosine of their features; sqrt, the dot product over the root of the channels; "
-            "raw, the plain one as in QS-Attn, whose attention often sees one place only.",
-            advanced=True,
-        ),
-        "attention_temperature": number(
-            DEFAULTS["attention_temperature"],
-            0.001,
-            100.0,
-            0.01,
-            "Higher spreads each place's attention over more of the picture (higher entropy), lower sharpens it.",
-            round=0.001,
-            advanced=True,
-        ),
-    }
+from .widgets import (
+    CATEGORY,
+    DEFAULTS,
+    MAX_SEED,
+    anchor_widgets,
+    anchors_widget,
+    choice,
+    crop_widgets,
+    number,
+    weight,
+    whole,
+    wire,
+)
 
 
 class QSAttnGuidedSampler:
@@ -56,9 +41,14 @@ class QSAttnGuidedSampler:
         "loss on the U-Net's own features holds the content at the places that attention selects (QS-Attn). A batch "
         "gives the same pictures as one by one: picture b (from 0) takes seed + b."
     )
-    SEARCH_ALIASES = ["style transfer", "QS-Attn", "ZeCon", "guided sampler", "text style", "CLIP guidance"]
-    RETURN_TYPES = ("IMAGE",)
-    OUTPUT_TOOLTIPS = ("The restyled picture, or batch of them.",)
+    SEARCH_ALIASES = ["style transfer", "QS-Attn", "ZeCon", "guided sampler", "text style", "CLIP guidance", "restyle"]
+    RETURN_TYPES = ("IMAGE", "IMAGE")
+    RETURN_NAMES = ("IMAGE", "frames")
+    OUTPUT_TOOLTIPS = (
+        "The restyled picture, or batch of them.",
+        "The way there, as frames_every sets: what the U-Net predicts after every so many steps, picture by picture, "
+        "each ending with the result.",
+    )
     FUNCTION = "sample"
 
     @classmethod
@@ -75,18 +65,19 @@ class QSAttnGuidedSampler:
                     "b of a batch (from 0) takes seed + b.",
                     control_after_generate=True,
                 ),
-                "anchors": choice(
-                    anchors.KINDS,
-                    DEFAULTS["anchors"],
-                    "Where the content is held. random: anywhere. global: where attention over the whole picture is "
-                    "most focused (QS-Attn). local: within a 7x7 window. local_global: selected locally, compared "
-                    "globally.",
+                "strength": number(
+                    DEFAULTS["strength"],
+                    0.0,
+                    1.0,
+                    0.05,
+                    "How much of the style is let through: 1 all of it, lower less, 0 the very same picture.",
+                    round=0.001,
                 ),
-                "clip_global": weight("clip_global", "Pull towards the text itself. Higher: more style, less content."),
                 "clip_directional": weight(
                     "clip_directional",
                     "Pull along the difference of the two phrases. Higher: more style; the steadier of the two.",
                 ),
+                "clip_global": weight("clip_global", "Pull towards the text itself. Higher: more style, less content."),
                 "contrastive": weight(
                     "contrastive", "Hold on the content through the U-Net's features. Higher: shapes stay, style fades."
                 ),
@@ -94,17 +85,37 @@ class QSAttnGuidedSampler:
                 "sampler": choice(
                     transfer.SAMPLERS,
                     DEFAULTS["sampler"],
-                    "ddpm adds fresh noise at each step, as the papers do: stronger styles. ddim (eta 0) adds none: "
-                    "closer to the source.",
-                ),
-                "output_size": choice(
-                    ["network", "original"],
-                    DEFAULTS["output_size"],
-                    "network: as the U-Net drew it. original: resized to the size of the picture that came in.",
+                    "ddpm adds fresh noise at each step, as the papers do: stronger styles. ddim adds as much as eta "
+                    "says, none at eta 0: closer to the source.",
                 ),
                 "preview_every": whole(1, 0, 1000, "Show the picture every so many steps; 0: never."),
             },
             "optional": {
+                "losses": wire(
+                    "QS_LOSSES",
+                    "Losses from loss nodes or a style preset. One of a kind takes the place of this node's own of "
+                    "that kind (clip, contrastive, mse, range); several of a kind add up.",
+                ),
+                "mask": wire(
+                    "MASK",
+                    "Where to restyle: white is redrawn, black stays untouched. Without it, everything. Load Image "
+                    "gives a black mask for a picture that has none, and then nothing changes.",
+                ),
+                "feather": whole(
+                    8,
+                    0,
+                    512,
+                    "Width of the mask's soft edge in pixels of the picture that came in, within the white part. 0: "
+                    "hard.",
+                    advanced=True,
+                ),
+                "anchors": anchors_widget(advanced=True),
+                "output_size": choice(
+                    ["network", "original"],
+                    DEFAULTS["output_size"],
+                    "network: as the U-Net drew it. original: resized to the size of the picture that came in.",
+                    advanced=True,
+                ),
                 "range": weight(
                     "range", "Keeps colours within what a picture can show. Raise it where colours clip.", advanced=True
                 ),
@@ -116,35 +127,30 @@ class QSAttnGuidedSampler:
                     "Share of fresh noise in ddim: 0 none, 1 as much as ddpm. ddpm does not use it.",
                     advanced=True,
                 ),
-                "crops": whole(
-                    DEFAULTS["crops"],
-                    1,
-                    1024,
-                    "Random pieces of the picture that CLIP judges at each step. More is steadier, slower and needs "
-                    "more memory.",
+                **crop_widgets(advanced=True),
+                **anchor_widgets(advanced=True),
+                "frames_every": whole(
+                    0,
+                    0,
+                    1000,
+                    "Keep what the U-Net predicts after every so many steps for the frames output, for a video or a "
+                    "grid. 0: only the result.",
                     advanced=True,
                 ),
-                "crop_area_min": number(
-                    DEFAULTS["crop_area"][0],
-                    0.001,
-                    1.0,
-                    0.01,
-                    "The smallest piece, as a share of the picture's area. Smaller: finer texture.",
-                    round=0.001,
-                    advanced=True,
-                ),
-                "crop_area_max": number(
-                    DEFAULTS["crop_area"][1],
-                    0.001,
-                    1.0,
-                    0.01,
-                    "The largest piece, as a share of the picture's area. Larger: style of the whole scene.",
-                    round=0.001,
-                    advanced=True,
-                ),
-                **anchor_widgets(),
             },
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, attend="", crop_area_min=None, crop_area_max=None):  # None: linked, known later
+        try:
+            parse_attend(attend)
+        except InputError as error:
+            return str(error)
+        if None not in (crop_area_min, crop_area_max) and not 0 < crop_area_min <= crop_area_max <= 1:
+            return (
+                f"crop_area_min {crop_area_min:g} and crop_area_max {crop_area_max:g}: 0 < min <= max <= 1 is needed."
+            )
+        return True
 
     @leaves_inference_mode
     def sample(
@@ -152,36 +158,86 @@ class QSAttnGuidedSampler:
         inversion: Inverted,
         text: Text,
         seed: int,
-        output_size: str,
         preview_every: int,
+        losses: Losses = (),
+        mask: Tensor | None = None,
+        feather: int = 8,
         crop_area_min: float = DEFAULTS["crop_area"][0],
         crop_area_max: float = DEFAULTS["crop_area"][1],
         num_anchors: int = 0,
-        attend: str = "",
+        frames_every: int = 0,
         **options,
     ):
         settings = Settings(
             prompts=text.direction.prompts,
             crop_area=(crop_area_min, crop_area_max),
             num_anchors=num_anchors or None,
-            attend=attend,
-            output_size=output_size,
             **options,
         )
-        return (to_image(restyle(inversion, text, settings, seed, preview_every)),)
+        dial = inversion.dial(settings.strength, mask, feather)
+        if dial.nothing:
+            same = inversion.finish(inversion.inversion.source, dial, settings.output_size)
+            return same, same
+        films = restyle(inversion, Plan(text, settings, merged(losses), frames_every), dial, seed, preview_every)
+        return torch.stack([film[-1] for film in films]), torch.cat(films)
 
 
-def restyle(inverted: Inverted, text: Text, settings: Settings, seed: int, preview_every: int) -> torch.Tensor:
-    """(B, 3, H, W) in about [-1, 1]: the walk back under the settings' terms."""
-    core, source = inverted.model.core, inverted.inversion.source
-    step = transfer.step_function(settings.sampler, settings.eta)
-    views = views_bytes(text.clip.core, len(source) * settings.crops)
-    device = bring(inverted.model, text.clip, memory=graph_bytes(core, source) + views)
-    inversion = inverted.on(device)
-    terms = make_terms(settings, core, text.on(device), *inverted.size)
-    randomness = streams(batch_seeds(seed, len(source)))
-    bound = transfer.bind_terms(inversion, terms, randomness.losses)
-    tell = Progress(inversion.start, preview_every)
-    for reached in transfer.restyle(inversion, bound, step, randomness.noise):
-        tell(inversion.start - reached.i, inverted.frame.restore(reached.x0 if reached.i else reached.x))
-    return inverted.frame.restore(reached.x, settings.output_size)
+def merged(losses: Losses) -> Losses:
+    """The losses that came in, and the sampler's own of every other kind, in the order of TERMS: randomness goes by
+    it, so that a node with the sampler's own values changes nothing. VGG comes from outside alone."""
+    own = {kind: (Recipe(kind, {}),) for kind in TERMS if kind != "vgg"}
+    given = {kind: tuple(recipe for recipe in losses if recipe.kind == kind) for kind in TERMS}
+    return tuple(recipe for kind in TERMS for recipe in given[kind] or own.get(kind, ()))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the walks of all pictures have in common."""
+
+    text: Text
+    settings: Settings
+    recipes: Losses
+    frames_every: int
+
+    def networks(self, model: Loaded) -> list[Loaded]:
+        """The U-Net and all that the losses need, each once."""
+        needed = (model, self.text.clip, *networks(self.recipes))
+        return list({id(loaded): loaded for loaded in needed}.values())
+
+    def memory(self, inverted: Inverted) -> int:
+        """About the bytes that one of the pictures needs beside the weights."""
+        clips = [recipe for recipe in self.recipes if recipe.kind == "clip"]
+        crops = [recipe.settings.get("crops", self.settings.crops) for recipe in clips]
+        views = [((recipe.text or self.text).clip.core, number) for recipe, number in zip(clips, crops, strict=True)]
+        return guidance_bytes(inverted.model.core, inverted.inversion.source[:1], views)
+
+    def terms(self, inversion: transfer.Inversion) -> list[Term]:
+        """The losses of a walk from the inversion."""
+        return [recipe.term(self.settings, inversion, self.text) for recipe in self.recipes]
+
+
+def restyle(inverted: Inverted, plan: Plan, dial: Dial, seed: int, preview_every: int) -> list[Tensor]:
+    """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
+    each, seeds = plan.memory(inverted), batch_seeds(seed, len(inverted))
+    device = bring(*plan.networks(inverted.model), memory=each * len(inverted))
+    parts, steps, thrift = portions(len(inverted), each, device), inverted.inversion.start, economy()
+    tell, films = Progress(len(parts) * steps, preview_every), []
+    for done, rows in enumerate(parts):
+        part, frames = inverted.part(rows), []
+        for step, shown in walk(part.on(device), plan, dial.part(rows), seeds[rows], thrift):
+            tell(done * steps + step, part.frame.restore(shown))
+            if step == steps or (plan.frames_every and step % plan.frames_every == 0):
+                frames.append(part.finish(shown, dial.part(rows), plan.settings.output_size))
+        films += torch.stack(frames, dim=1)
+    return films
+
+
+def walk(
+    inversion: transfer.Inversion, plan: Plan, dial: Dial, seeds: Sequence[int], thrift: Economy
+) -> Iterator[tuple[int, Tensor]]:
+    """After each step its number, from 1, and the picture so far (B, 3, h, w): the predicted one, then the result."""
+    s, randomness = plan.settings, streams(seeds)
+    step = transfer.step_function(s.sampler, s.eta)
+    bound = transfer.bind_terms(inversion, plan.terms(inversion), randomness.losses)
+    for reached in transfer.restyle(inversion, bound, step, randomness.noise, dial.fitted, thrift):
+        yield inversion.start - reached.i, reached.x0 if reached.i else reached.x

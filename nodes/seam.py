@@ -8,6 +8,7 @@ Without ComfyUI the same functions work on torch's own device and report no prog
 """
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +22,14 @@ from ..qs_core import demo, pictures
 from ..qs_core.checkpoints import SUFFIXES
 from ..qs_core.errors import InputError
 from ..qs_core.features.clip import CLIP
+from ..qs_core.features.openclip import is_tag, tags_of
+from ..qs_core.guidance import Economy
+from ..qs_core.known import by_file
 from ..qs_core.model import DiffusionModel
+from ..qs_core.pipeline import BATCH
 from ..qs_core.settings import choose_device
 
-FOLDER = "qs_diffusion"  # the name of the model folder
+FOLDER, CLIP_FOLDER = "qs_diffusion", "qs_clip"  # the names of the model folders
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_PICTURES = 4  # of a batch, side by side
 
@@ -51,32 +56,62 @@ def leaves_inference_mode(method: Callable) -> Callable:
 # --------------------------------------------------------------------------------------------------- images
 
 
-def from_image(image: Tensor) -> Tensor:
-    """A ComfyUI IMAGE (B, H, W, 1, 3 or 4) in [0, 1] → (B, 3, H, W) float32 in [-1, 1], fit for a gradient.
+def plain(image: Tensor) -> Tensor:
+    """A ComfyUI IMAGE (B, H, W, 1, 3 or 4) → (B, H, W, 3) float32 in [0, 1], fit for a gradient.
 
     Grey is repeated, alpha composited on white. Raises InputError for any other shape and for NaN.
     """
     shape = tuple(image.shape)
-    if image.ndim != 4 or shape[-1] not in (1, 3, 4) or not shape[0]:
+    if image.ndim != 4 or shape[-1] not in (1, 3, 4) or not all(shape):
         raise InputError(f"The image has shape {shape}; (batch, height, width, 1, 3 or 4 channels) is needed.")
-    image = image.clone().float()
-    bad = int((~torch.isfinite(image)).sum())
-    if bad:
-        raise InputError(
-            f"The image holds NaN or infinity in {bad} of its {image.numel()} values (shape {shape}). "
-            "Look at the node that made it: a VAE or model in half precision is the usual cause."
-        )
-    image = image.clamp(0, 1)
+    image = _finite(image, "image", "a VAE or model in half precision is the usual cause").clamp(0, 1)
     if shape[-1] == 4:
         image = image[..., :3] * image[..., 3:] + (1 - image[..., 3:])
-    image = image.expand(*shape[:3], 3) if shape[-1] == 1 else image
-    return rearrange(image, "b h w c -> b c h w").contiguous() * 2 - 1
+    return image.expand(*shape[:3], 3).contiguous()
+
+
+def _finite(tensor: Tensor, what: str, cause: str) -> Tensor:
+    """A float32 copy outside of inference mode. Raises InputError for NaN and infinity."""
+    tensor = tensor.clone().float()
+    bad = int((~torch.isfinite(tensor)).sum())
+    if bad:
+        raise InputError(
+            f"The {what} holds NaN or infinity in {bad} of its {tensor.numel()} values (shape {tuple(tensor.shape)}). "
+            f"Look at the node that made it: {cause}."
+        )
+    return tensor
+
+
+def from_image(image: Tensor) -> Tensor:
+    """A ComfyUI IMAGE as `plain` takes it → (B, 3, H, W) float32 in [-1, 1]."""
+    return rearrange(plain(image), "b h w c -> b c h w").contiguous() * 2 - 1
 
 
 def to_image(picture: Tensor) -> Tensor:
-    """(B, 3, H, W) in about [-1, 1] → a ComfyUI IMAGE (B, H, W, 3) in [0, 1], where ComfyUI keeps them."""
-    image = rearrange(picture.detach().float(), "b c h w -> b h w c").add(1).div(2).clamp(0, 1).contiguous()
+    """(B, 3, H, W) in about [-1, 1] → a ComfyUI IMAGE (B, H, W, 3) in [0, 1]."""
+    return as_kept(rearrange(picture.detach().float(), "b c h w -> b h w c").add(1).div(2).clamp(0, 1).contiguous())
+
+
+def as_kept(image: Tensor) -> Tensor:
+    """(B, H, W, 3) in [0, 1] as a ComfyUI IMAGE: where, and in the number format in which, ComfyUI keeps them."""
     return image.to(_kept_at(), dtype=_kept_as())
+
+
+def from_mask(mask: Tensor, count: int) -> Tensor:
+    """A ComfyUI MASK (B, H, W) or (H, W) → (1 or `count`, H, W) float32 in [0, 1].
+
+    Raises InputError for any other shape or number of masks, and for NaN.
+    """
+    shape = tuple(mask.shape)
+    mask = mask[None] if mask.ndim == 2 else mask
+    if mask.ndim != 3 or not all(shape):
+        raise InputError(
+            f"The mask has shape {shape}; (batch, height, width), none of them 0, is needed. Paint one on Load Image "
+            "(Open in MaskEditor), or leave the input unconnected to restyle everything."
+        )
+    if len(mask) not in (1, count):
+        raise InputError(f"There are {len(mask)} masks for {count} pictures. Give one for all, or one for each.")
+    return _finite(mask, "mask", "a division by zero is the usual cause").clamp(0, 1)
 
 
 def _kept_at() -> torch.device:
@@ -153,6 +188,46 @@ def _unfit(tensor: Tensor, device: torch.device) -> bool:
     return tensor.is_inference() or tensor.device.type != device.type or other_index
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that are free on the device; None where nothing tells."""
+    if hosted():
+        from comfy import model_management
+
+        return int(model_management.get_free_memory(device))
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def portions(count: int, each: int, device: torch.device) -> list[slice]:
+    """`count` pictures in as few passes as memory allows, where one of them needs `each` bytes beside the weights.
+
+    A tenth is left free; on the CPU, where memory is everybody's and running out ends the program, half.
+    """
+    free = free_memory(device)
+    share = 0.5 if device.type == "cpu" else 0.9
+    most = BATCH if free is None else max(1, int(share * free / max(each, 1)))
+    passes = math.ceil(count / most)
+    return [slice(k * count // passes, (k + 1) * count // passes) for k in range(passes)]
+
+
+def economy() -> Economy:
+    """How a walk spares memory where it runs short: ComfyUI says when that is, and gives up what it holds unused."""
+    if not hosted():
+        return Economy()
+    from comfy import model_management
+
+    return Economy(model_management.soft_empty_cache, _is_shortage)
+
+
+def _is_shortage(error: Exception) -> bool:
+    from comfy import model_management
+
+    if hasattr(model_management, "is_oom"):
+        return model_management.is_oom(error)
+    shortage = model_management.OOM_EXCEPTION
+    # For want of such an exception in torch ComfyUI names Exception here, which would be any.
+    return shortage is not Exception and isinstance(error, shortage)
+
+
 def walk_bytes(model: DiffusionModel, pictures: Tensor) -> int:
     """About what the U-Net needs beside its weights for such pictures (B, 3, H, W), without a gradient."""
     return graph_bytes(model, pictures) // 4
@@ -167,6 +242,17 @@ def graph_bytes(model: DiffusionModel, pictures: Tensor) -> int:
     batch, _, height, width = pictures.shape
     size = model.network.dtype.itemsize
     return 100 * size * model.network.layers[0].channels * batch * height * width
+
+
+def guidance_bytes(model: DiffusionModel, pictures: Tensor, views: list[tuple[CLIP, int]]) -> int:
+    """About what a guided step needs beside the weights for such pictures (B, 3, H, W), the backward pass included.
+
+    The U-Net's graph stays while the losses are taken one after the other, `views` being each CLIP loss's network and
+    its crops of a picture. The contrastive loss keeps the encoder's part of such a graph once more: counted, a quarter
+    on the built-in network. VGG's 844 bytes per pixel are always less than that.
+    """
+    graph = graph_bytes(model, pictures)
+    return graph + max([graph // 3, *(views_bytes(clip, len(pictures) * number) for clip, number in views)])
 
 
 def views_bytes(clip: CLIP, views: int) -> int:
@@ -216,15 +302,16 @@ def _preview(picture: Tensor) -> tuple:
 # -------------------------------------------------------------------------------------------------- folders
 
 
-def register_folder() -> None:
-    """Tell ComfyUI of the folder models/qs_diffusion; folders that the user configured for it stay, and stay first."""
+def register_folders() -> None:
+    """Tell ComfyUI of the model folders; those that the user configured under their names stay, and stay first."""
     if not hosted():
         return
     import folder_paths
 
-    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER))
-    folders, suffixes = folder_paths.folder_names_and_paths[FOLDER]
-    folder_paths.folder_names_and_paths[FOLDER] = (folders, {*suffixes, *SUFFIXES})
+    for name in (FOLDER, CLIP_FOLDER):
+        folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
+        folders, suffixes = folder_paths.folder_names_and_paths[name]
+        folder_paths.folder_names_and_paths[name] = (folders, {*suffixes, *SUFFIXES})
 
 
 def model_names() -> list[str]:
@@ -241,7 +328,39 @@ def model_path(name: str) -> str:
     if name == demo.NAME:
         return name
     if name not in model_names():
-        raise InputError(f"There is no model {name!r}. Put it into ComfyUI's folder models/{FOLDER}, or choose demo.")
+        raise InputError(f"There is no model {name!r}. {_where_to_get(name)} Then press R, or choose demo.")
     import folder_paths
 
     return folder_paths.get_full_path_or_raise(FOLDER, name)
+
+
+def clip_weights(name: str, pretrained: str) -> str:
+    """What `load_clip` takes for a tag, or for the name of a file in the CLIP folder. Raises InputError for neither."""
+    if is_tag(name, pretrained):
+        return pretrained
+    files = []
+    if hosted():
+        import folder_paths
+
+        files = folder_paths.get_filename_list(CLIP_FOLDER)
+    if pretrained not in files:
+        tags = ", ".join(tags_of(name)) or "none"
+        raise InputError(
+            f"{name} has no weights {pretrained!r}: it is none of its tags ({tags}), and no file in "
+            f"{_folder(CLIP_FOLDER)}. Choose a tag, or put the file there."
+        )
+    return folder_paths.get_full_path_or_raise(CLIP_FOLDER, pretrained)
+
+
+def _folder(kind: str) -> str:
+    if not hosted():
+        return f"ComfyUI's folder models/{kind}"
+    import folder_paths
+
+    return folder_paths.get_folder_paths(kind)[0]
+
+
+def _where_to_get(name: str) -> str:
+    """The folder that a model file belongs into and, for a published one, its address and SHA-256."""
+    known, folder = by_file(name), _folder(FOLDER)
+    return f"{known.advice} Put it into {folder}." if known else f"Put the file into {folder}."

@@ -1,9 +1,10 @@
-"""CLIPTextDirection: what the picture is, and what it should become."""
+"""CLIPTextDirection: what the picture is and what it should become. QSPromptList: several such, one by one."""
 
 from dataclasses import dataclass, replace
 
 import torch
 
+from ..qs_core.errors import InputError
 from ..qs_core.features.clip import TextDirection, text_direction
 from .seam import Loaded, bring, leaves_inference_mode
 from .widgets import CATEGORY, DEFAULTS, parse_prompts, text, wire
@@ -59,9 +60,89 @@ class CLIPTextDirection:
             }
         }
 
+    @classmethod
+    def VALIDATE_INPUTS(cls, prompt=None, source_prompt=None):  # None: linked, known later
+        return refused(prompt) or refused(source_prompt, "source_prompt", "photo") or True
+
     @leaves_inference_mode
     def encode(self, clip: Loaded, prompt: str, source_prompt: str, templates: bool):
         bring(clip)
         prompts, weights = parse_prompts(prompt)
         direction = text_direction(clip.core, prompts, source_prompt, weights, templates)
         return (Text(Text(direction, clip).on(torch.device("cpu")), clip),)
+
+
+def refused(prompt: str | None, name: str = "prompt", example: str = "a sketch with crayon") -> str | None:
+    """Why the text of a prompt widget cannot be meant, or None."""
+    if prompt is None:
+        return None
+    try:
+        phrases, _ = parse_prompts(prompt)
+    except InputError as error:
+        return str(error)
+    return None if phrases else f"The {name} is empty. Write a phrase such as: {example}."
+
+
+class QSPromptList:
+    """Lines → a list of STRING, so that what follows runs once a line."""
+
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "Several prompts, one a line. Link prompts to CLIP Text Direction, and everything after it runs once for each: "
+        "several prompts make several pictures, from one inversion. Link labels to Compare Grid."
+    )
+    SEARCH_ALIASES = [
+        "prompt list",
+        "several prompts",
+        "multiple styles",
+        "batch prompts",
+        "prompt schedule",
+        "xy plot",
+    ]
+    RETURN_TYPES = ("STRING", "STRING")
+    RETURN_NAMES = ("prompts", "labels")
+    OUTPUT_TOOLTIPS = ("The prompts, one after the other.", "What each is called, for Compare Grid.")
+    OUTPUT_IS_LIST = (True, True)
+    FUNCTION = "split"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "lines": text(
+                    "a sketch with crayon\nwatercolor art\ngolden\nstained glass",
+                    "One prompt a line; empty lines are left out. Styles divided by | are mixed, each with ::weight if "
+                    "wished. What stands before = is its label: gold = golden::2 | oil painting.",
+                    multiline=True,
+                )
+            }
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, lines=None):  # None: linked, known later
+        if lines is None:
+            return True
+        try:
+            parse_list(lines)
+        except InputError as error:
+            return str(error)
+        return True
+
+    def split(self, lines: str):
+        pairs = parse_list(lines)
+        return [prompt for prompt, _ in pairs], [label for _, label in pairs]
+
+
+def parse_list(lines: str) -> list[tuple[str, str]]:
+    """The prompt, one phrase a line, and the label of each line. Raises InputError where there is none."""
+    pairs = []
+    for line in (line.strip() for line in lines.splitlines()):
+        label, _, phrases = line.rpartition("=")
+        if line:
+            prompt = "\n".join(part.strip() for part in phrases.split("|") if part.strip())
+            if refused(prompt):
+                raise InputError(f"In the line {line!r}: {refused(prompt)}")
+            pairs.append((prompt, label.strip() or phrases.strip()))
+    if not pairs:
+        raise InputError("The prompt list is empty. Write one prompt a line, such as: a sketch with crayon.")
+    return pairs

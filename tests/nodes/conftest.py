@@ -20,10 +20,16 @@ class Pack:
 
     def __call__(self, node: str, **inputs):
         """The first output of a node, with the defaults of whatever is not given."""
-        instance = self.classes[node]()
+        return self.outputs(node, **inputs)[0]
+
+    def outputs(self, node: str, **inputs) -> tuple:
+        """All outputs of a node. One that takes lists gets its defaults as lists of one; give the others as such."""
+        cls = self.classes[node]
+        defaults = self.defaults(node)
+        if getattr(cls, "INPUT_IS_LIST", False):
+            defaults = {name: [value] for name, value in defaults.items()}
         with torch.inference_mode():
-            values = self.defaults(node) | inputs
-            return getattr(instance, instance.FUNCTION)(**values)[0]
+            return getattr(cls(), cls.FUNCTION)(**defaults | inputs)
 
     def inputs(self, node: str) -> dict[str, tuple]:
         """Every input's declaration, in order."""

@@ -10,9 +10,19 @@ NODES = [
     "CLIPTextDirection",
     "EncodeInvertDDIM",
     "QSAttnGuidedSampler",
+    "QSStylePreset",
+    "QSContrastiveLoss",
+    "QSCLIPLoss",
+    "QSMSELoss",
+    "QSVGGLoss",
+    "QSRangeLoss",
+    "QSPromptList",
     "QSSampleImage",
     "QSAttnHeatmap",
+    "QSCompareGrid",
+    "QSBeforeAfter",
 ]
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
 STANDS_FOR = {
     "model_name": ("model", "demo"),
@@ -67,8 +77,12 @@ def test_defaults_are_those_of_settings(pack):
             if setting in settings:
                 assert settings[setting] == expected, (node, name)
                 compared.add(setting)
-    # What no node offers: one result a run, no VGG, devices are ComfyUI's.
-    left = set(settings) - compared - {"prompts", "prompt_weights", "clip_pretrained", "vgg", "count", "device"}
+    # What no node offers: one result a run, VGG but as a node of its own, devices are ComfyUI's.
+    left = (
+        set(settings)
+        - compared
+        - {"prompts", "prompt_weights", "clip_pretrained", "model_options", "vgg", "vgg_weights", "count", "device"}
+    )
     assert not left
     area = pack.defaults("QSAttnGuidedSampler")
     assert (area["crop_area_min"], area["crop_area_max"]) == settings["crop_area"]
@@ -77,8 +91,40 @@ def test_defaults_are_those_of_settings(pack):
 
 def test_optional_widgets_are_the_advanced_ones(pack):
     for node in NODES:
-        for name, (_, options) in pack.classes[node].INPUT_TYPES().get("optional", {}).items():
-            assert options.get("advanced"), (node, name)
+        for name, (kind, options) in pack.classes[node].INPUT_TYPES().get("optional", {}).items():
+            if isinstance(kind, list) or kind in WIDGETS:
+                assert options.get("advanced"), (node, name)
+
+
+def test_the_sampler_shows_few_widgets(pack):
+    shown = [name for name, spec in pack.inputs("QSAttnGuidedSampler").items() if "default" in spec[1]]
+    shown = [name for name in shown if not pack.inputs("QSAttnGuidedSampler")[name][1].get("advanced")]
+    weights = ["clip_directional", "clip_global", "contrastive", "mse"]
+    assert shown == ["seed", "strength", *weights, "sampler", "preview_every"]
+
+
+@pytest.mark.parametrize("node", [node for node in NODES if node.endswith("Loss")])
+def test_bypassing_a_loss_passes_the_others_on(pack, node):
+    """ComfyUI passes an output the first input of its type: that must be the one input `losses`."""
+    cls, inputs = pack.classes[node], pack.inputs(node)
+    assert cls.RETURN_TYPES == ("QS_LOSSES",)
+    assert [name for name, spec in inputs.items() if spec[0] == "QS_LOSSES"] == ["losses"]
+    assert "losses" in cls.INPUT_TYPES()["optional"]
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_input_reaches_the_node(pack, node):
+    """No declared input lacks a parameter of the node's method, and the method's defaults are the widgets'."""
+    import inspect
+
+    cls = pack.classes[node]
+    signature = inspect.signature(getattr(cls, cls.FUNCTION)).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.values())
+    for name, (_, options) in pack.inputs(node).items():
+        assert takes_any or name in signature, name
+        default = signature[name].default if name in signature else inspect.Parameter.empty
+        if default is not inspect.Parameter.empty and "default" in options:
+            assert (default[0] if getattr(cls, "INPUT_IS_LIST", False) else default) == options["default"], name
 
 
 def test_the_root_declares_a_web_directory_only_if_it_is_there(pack):

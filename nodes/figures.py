@@ -1,0 +1,198 @@
+"""Drawing: pictures in a labelled grid, and two pictures as before and after."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..qs_core.errors import InputError
+from .lettering import BACKGROUND, INK, PAPER, PAPER_INK, font, wrap
+
+THEMES = {"dark": (BACKGROUND, INK), "light": (PAPER, PAPER_INK)}
+LEGIBLE = 256  # pixels of a cell's short side, below which labels hardly fit
+LARGEST = 16384  # pixels a side that a drawing may have
+OVERSAMPLE = 4  # shapes are drawn that much larger and shrunk, for smooth edges
+LAYOUTS = ("side_by_side", "split", "stacked")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture (H, W, 3) in [0, 1] of a grid and what stands above it; without a picture it stays empty."""
+
+    picture: Tensor | None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a grid looks: the short side of its pictures (0: the largest's, at least LEGIBLE), gap, theme."""
+
+    size: int = 0
+    gap: int = 8
+    theme: str = "dark"
+
+
+def resize(picture: Tensor, height: int, width: int) -> Tensor:
+    """(H, W, 3) in [0, 1] at another size; the very same where the size is the same."""
+    if tuple(picture.shape[:2]) == (height, width):
+        return picture
+    flat = rearrange(picture, "h w c -> 1 c h w")
+    resized = interpolate(flat, (height, width), mode="bicubic", antialias=True, align_corners=False)
+    return rearrange(resized, "1 c h w -> h w c").clamp(0, 1)
+
+
+# ------------------------------------------------------------------------------------------------- the grid
+
+
+def grid(rows: Sequence[Sequence[Cell]], look: Look) -> Tensor:
+    """(H, W, 3) in [0, 1]: all pictures at the same short side, aspect kept, columns and rows as wide as they need.
+
+    Raises InputError for a grid too large to draw.
+    """
+    rows = _scaled(rows, look.size)
+    across = max(len(row) for row in rows)
+    widths = [max(_side(row[k], 1) for row in rows if k < len(row)) for k in range(across)]
+    heights = [max(_side(cell, 0) for cell in row) for row in rows]
+    total = sum(widths) + (across + 1) * look.gap
+    tall = sum(heights) + (len(rows) + 1) * look.gap
+    if max(tall, total) > LARGEST:
+        raise InputError(
+            f"A grid of {len(rows)} rows and {across} columns would be {total}x{tall}; at most {LARGEST} pixels a side "
+            "are drawn. Lower size, or give fewer pictures."
+        )
+    bands = [_band(row, widths, height, look) for row, height in zip(rows, heights, strict=True)]
+    return torch.cat([*bands, _fill(look.gap, total, look)])
+
+
+def _side(cell: Cell, dim: int) -> int:
+    return 0 if cell.picture is None else cell.picture.shape[dim]
+
+
+def _scaled(rows: Sequence[Sequence[Cell]], size: int) -> list[list[Cell]]:
+    pictures = [cell.picture for row in rows for cell in row if cell.picture is not None]
+    short = size or max(LEGIBLE, *(min(picture.shape[:2]) for picture in pictures))
+    return [[Cell(_to_short_side(cell.picture, short), cell.label) for cell in row] for row in rows]
+
+
+def _to_short_side(picture: Tensor | None, short: int) -> Tensor | None:
+    if picture is None:
+        return None
+    scale = short / min(picture.shape[:2])
+    return resize(picture, *(round(side * scale) for side in picture.shape[:2]))
+
+
+def _band(row: Sequence[Cell], widths: Sequence[int], height: int, look: Look) -> Tensor:
+    """One row of the grid with its labels above."""
+    lefts = [look.gap + sum(widths[:k]) + k * look.gap for k in range(len(widths))]
+    total = lefts[-1] + widths[-1] + look.gap
+    pictures = _fill(height, total, look)
+    for cell, left, width in zip(row, lefts, widths, strict=False):  # the last row may be short
+        if cell.picture is not None:
+            h, w = cell.picture.shape[:2]
+            start = left + (width - w) // 2
+            pictures[:h, start : start + w] = cell.picture
+    return torch.cat([_labels([cell.label for cell in row], lefts, widths, total, look), pictures])
+
+
+def _labels(texts: Sequence[str], lefts: Sequence[int], widths: Sequence[int], total: int, look: Look) -> Tensor:
+    """The strip above a row: each text centred over its column, its last line next to the picture."""
+    unit = max(14, round(min(widths) / 15))
+    face, line = font(unit), round(unit * 1.3)
+    wrapped = [wrap(text, face, width) for text, width in zip(texts, widths, strict=False)]
+    most = max(map(len, wrapped))
+    paper, ink = THEMES[look.theme]
+    strip = Image.new("RGB", (total, look.gap + (most * line + unit // 3 if most else 0)), paper)
+    pen = ImageDraw.Draw(strip)
+    for lines, left, width in zip(wrapped, lefts, widths, strict=False):
+        for k, text in enumerate(lines):
+            x, y = left + (width - face.getlength(text)) / 2, look.gap + (most - len(lines) + k) * line
+            pen.text((x, y), text, ink, face)
+    return _tensor(strip)
+
+
+def _fill(height: int, width: int, look: Look) -> Tensor:
+    return (torch.tensor(THEMES[look.theme][0], dtype=torch.float32) / 255).repeat(height, width, 1)
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
+
+
+# ----------------------------------------------------------------------------------------- before and after
+
+
+def agree(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """Two pictures (H, W, 3) at one size: the middle of `before` in the shape of `after`, the smaller enlarged."""
+    h, w = after.shape[:2]
+    shape = min(before.shape[0] / h, before.shape[1] / w)
+    cut = [min(side, round(shape * wished)) for side, wished in zip(before.shape[:2], (h, w), strict=True)]
+    # A pixel of rounding is no other shape: it is squeezed rather than cut.
+    height, width = (side if side - its <= 1 else its for side, its in zip(before.shape[:2], cut, strict=True))
+    top, left = (before.shape[0] - height) // 2, (before.shape[1] - width) // 2
+    before = before[top : top + height, left : left + width]
+    size = before.shape[:2] if height * width > h * w else (h, w)
+    return resize(before, *size), resize(after, *size)
+
+
+def before_after(before: Tensor, after: Tensor, layout: str, position: float, labels: tuple[str, str]) -> Tensor:
+    """(H, W, 3) in [0, 1] of two pictures of one size; `position` is the split's place from the left, 0 … 1."""
+    height, width = before.shape[:2]
+    unit = max(14, round(min(height, width) / 18))
+    if layout == "split":
+        drawn = torch.cat([before[:, : round(position * width)], after[:, round(position * width) :]], dim=1)
+        drawn = _with_divider(drawn, round(position * width), unit) if 0 < position < 1 else drawn
+        corners = [(0, 0), (width, 0)]
+    else:
+        dim = 0 if layout == "stacked" else 1
+        line = torch.ones_like(before[: max(2, unit // 6)] if dim == 0 else before[:, : max(2, unit // 6)])
+        drawn = torch.cat([before, line, after], dim=dim)
+        corners = [(0, 0), (0, height + len(line)) if dim == 0 else (drawn.shape[1], 0)]
+    shown = [bool(position > 0 or layout != "split"), bool(position < 1 or layout != "split")]
+    for label, (x, y), wanted in zip(labels, corners, shown, strict=True):
+        drawn = _with_tag(drawn, label, x, y, unit) if label.strip() and wanted else drawn
+    return drawn
+
+
+def _with_divider(picture: Tensor, x: int, unit: int) -> Tensor:
+    """A white line, and a round handle with two arrows in its middle."""
+    height, width = picture.shape[:2]
+    thick, r, s = max(2, unit / 7), unit * 0.95, OVERSAMPLE
+    left, right = max(0, math.floor(x - r - 2)), min(width, math.ceil(x + r + 2))
+    part = Image.new("RGBA", ((right - left) * s, height * s), (255, 255, 255, 0))
+    pen, middle, y = ImageDraw.Draw(part), (x - left) * s, height / 2 * s
+    pen.rectangle([middle - thick * s / 2, 0, middle + thick * s / 2 - 1, height * s], fill=(255, 255, 255, 255))
+    pen.ellipse([middle - r * s, y - r * s, middle + r * s, y + r * s], fill=(255, 255, 255, 255))
+    for side in (-1, 1):
+        tip, base, half = middle + side * r * 0.68 * s, middle + side * r * 0.24 * s, r * 0.36 * s
+        pen.polygon([(tip, y), (base, y - half), (base, y + half)], fill=(40, 40, 44, 255))
+    return _over(picture, part, left, 0)
+
+
+def _with_tag(picture: Tensor, label: str, x: int, y: int, unit: int) -> Tensor:
+    """The label on a dark plate in the upper corner at (x, y): the left one, or the right one where x is the width."""
+    face, s = font(unit * OVERSAMPLE), OVERSAMPLE
+    margin, inner = round(unit * 0.6), round(unit * 0.5)
+    (text,) = wrap(label, face, (picture.shape[1] - 2 * margin - 2 * inner) * s)[:1]
+    size = (math.ceil(face.getlength(text) / s) + 2 * inner, round(unit * 1.7))
+    plate = Image.new("RGBA", (size[0] * s, size[1] * s), (*BACKGROUND, 0))
+    pen = ImageDraw.Draw(plate)
+    pen.rounded_rectangle([0, 0, plate.width - 1, plate.height - 1], unit * 0.4 * s, fill=(*BACKGROUND, 190))
+    pen.text((inner * s, unit * 0.25 * s), text, (*INK, 255), face)
+    return _over(picture, plate, x - size[0] - margin if x else margin, y + margin)
+
+
+def _over(picture: Tensor, drawing: Image.Image, left: int, top: int) -> Tensor:
+    """The picture with an oversampled RGBA drawing on it, cut at the picture's border."""
+    small = drawing.resize([side // OVERSAMPLE for side in drawing.size], Image.Resampling.BOX)
+    rgba = _tensor(small)[: picture.shape[0] - top, : picture.shape[1] - left]
+    height, width = rgba.shape[:2]
+    result = picture.clone()
+    place = result[top : top + height, left : left + width]
+    place += (rgba[..., :3] - place) * rgba[..., 3:]
+    return result

@@ -1,0 +1,120 @@
+"""QSStylePreset: the weights of a style by name, as losses that the user can still change."""
+
+from ..qs_core.errors import InputError
+from ..qs_core.presets import PRESETS, preset
+from ..qs_core.settings import TERMS
+from .losses import Losses, Recipe, checked, losses_input, vgg_recipe
+from .seam import leaves_inference_mode
+from .widgets import CATEGORY, DEFAULTS, choice, flag, number
+
+STYLE = ("clip_global", "clip_directional")  # the weights that the dial `style` multiplies
+CONTENT = ("contrastive", "mse", "vgg")  # and those of `content`
+# The settings that belong to each kind of loss.
+FIELDS = {
+    "clip": (*STYLE, "crops", "crop_area"),
+    "contrastive": (
+        "contrastive",
+        "anchors",
+        "num_anchors",
+        "attend",
+        "attention_scale",
+        "attention_temperature",
+    ),
+    "mse": ("mse",),
+    "range": ("range",),
+    "vgg": ("vgg",),
+}
+CARRIED = {"prompts", "source_prompt", "steps", "skip", *(name for names in FIELDS.values() for name in names)}
+
+
+class QSStylePreset:
+    """A style's name → its phrases, losses and steps."""
+
+    CATEGORY = CATEGORY
+    DESCRIPTION = (
+        "The weights of a style by name: the built-in styles, and those of the ZeCon paper, which were set for its own "
+        "networks at 256 pixels. Two dials change them. Link prompts to CLIP Text Direction, losses to the sampler, "
+        "steps and skip to Invert Image; summary says what is left to set by hand."
+    )
+    SEARCH_ALIASES = ["preset", "style", "ZeCon weights", "recommended settings", "watercolor", "mosaic", "sketch"]
+    RETURN_TYPES = ("STRING", "STRING", "QS_LOSSES", "INT", "INT", "STRING")
+    RETURN_NAMES = ("prompt", "source_prompt", "losses", "steps", "skip", "summary")
+    OUTPUT_TOOLTIPS = (
+        "What the picture should become, for CLIP Text Direction.",
+        "What it is now, for CLIP Text Direction.",
+        "The style's losses, for the sampler.",
+        "Steps to the noise, for Invert Image.",
+        "Steps to leave out, for Invert Image.",
+        "The weights and their origin, and what the style sets on other nodes, to read with Preview Any.",
+    )
+    FUNCTION = "choose"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "style_name": choice(
+                    list(PRESETS),
+                    next(iter(PRESETS)),
+                    "The first ones are the built-in styles. ImageNet and FFHQ are ZeCon's two networks, whose weights "
+                    "differ by far.",
+                ),
+                "style": number(1.0, 0.0, 4.0, 0.05, "Multiplies the CLIP weights. Higher: more style."),
+                "content": number(
+                    1.0, 0.0, 4.0, 0.05, "Multiplies the contrastive, MSE and VGG weights. Higher: more of the photo."
+                ),
+                "vgg": flag(
+                    False,
+                    "Take the paper's VGG loss along. It needs torchvision's VGG-19 weights on this machine; without "
+                    "it edges and texture are held a little less.",
+                ),
+            },
+            "optional": {"losses": losses_input("One of a kind takes the place of this style's own of that kind.")},
+        }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, style_name=None):  # None: linked, known later
+        try:
+            return style_name is None or bool(preset(style_name))
+        except InputError as error:
+            return str(error)
+
+    @leaves_inference_mode
+    def choose(self, style_name: str, style: float, content: float, vgg: bool, losses: Losses = ()):
+        settings = preset(style_name)
+        weights = {name: style * settings.get(name, DEFAULTS[name]) for name in STYLE}
+        weights |= {name: content * settings.get(name, DEFAULTS[name]) for name in CONTENT}
+        own = recipes({**settings, **weights}, vgg)
+        given = {recipe.kind for recipe in losses}
+        chosen = (*(recipe for recipe in own if recipe.kind not in given), *losses)
+        steps, skip = int(settings.get("steps", DEFAULTS["steps"])), settings.get("skip", DEFAULTS["skip"])
+        said = summary(style_name, {**settings, **weights}, vgg)
+        return "\n".join(settings["prompts"]), settings["source_prompt"], chosen, steps, skip, said
+
+
+def recipes(settings: dict, vgg: bool) -> Losses:
+    """One recipe for each kind of loss whose settings are given; VGG where it is wished and weighs anything."""
+    made = []
+    for kind in TERMS:
+        its = {name: settings[name] for name in FIELDS[kind] if name in settings}
+        if kind == "vgg":
+            made += [vgg_recipe(its["vgg"])] if vgg and its["vgg"] else []
+        elif its:
+            made.append(Recipe(kind, checked(its)))
+    return tuple(made)
+
+
+def summary(name: str, settings: dict, vgg: bool) -> str:
+    """What the style is made of, a line each."""
+    chosen = PRESETS[name]
+    weights = [f"{key} {settings[key]:g}" for key in (*STYLE, *CONTENT, "range") if key in settings]
+    if settings["vgg"] and not vgg:
+        weights[weights.index(f"vgg {settings['vgg']:g}")] += " (left out: turn vgg on)"
+    elsewhere = [f"{key} {value}" for key, value in settings.items() if key not in CARRIED]
+    lines = [
+        f"{chosen.name}: {chosen.source_prompt} -> {chosen.prompt} ({chosen.source})",
+        f"weights: {', '.join(weights)}",
+        f"set on the other nodes: {', '.join(elsewhere)}" if elsewhere else "the other nodes: as they are",
+        chosen.note,
+    ]
+    return "\n".join(line for line in lines if line)

@@ -1,0 +1,156 @@
+"""The comparison grid and before and after: layouts where the answer is visible."""
+
+import pytest
+import torch
+
+
+def flat(*values: float, height: int = 300, width: int = 260) -> torch.Tensor:
+    """A batch of plain pictures."""
+    return torch.stack([torch.full((height, width, 3), value) for value in values])
+
+
+def grid(pack, images: list, labels: str = "", **options) -> torch.Tensor:
+    listed = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+    (image,) = pack("QSCompareGrid", images=images, labels=[labels], gap=[10], **listed)
+    return image
+
+
+def seen(image: torch.Tensor, values: list[float]) -> list[list[float]]:
+    """Which of the values are met along the rows of cells' middles, from left to right."""
+    found = []
+    for row in image[..., 0]:
+        line = [min(values, key=lambda v: abs(v - x)) for x in row.tolist() if min(abs(v - x) for v in values) < 1e-4]
+        line = [value for k, value in enumerate(line) if k == 0 or value != line[k - 1]]
+        if len(line) > 0 and (not found or found[-1] != line):
+            found.append(line)
+    return found
+
+
+def test_single_pictures_stand_in_a_row(pack):
+    image = grid(pack, [flat(0.2), flat(0.4), flat(0.6)])
+    assert image.shape == (320, 3 * 260 + 4 * 10, 3)
+    assert seen(image, [0.2, 0.4, 0.6]) == [[0.2, 0.4, 0.6]]
+
+
+def test_batches_and_the_source_make_a_table(pack):
+    image = grid(pack, [flat(0.2, 0.3), flat(0.4, 0.5)], source=[flat(0.6, 0.7)], source_label="")
+    assert seen(image, [k / 10 for k in range(2, 8)]) == [[0.6, 0.2, 0.4], [0.7, 0.3, 0.5]]
+
+
+def test_one_batch_beside_its_sources_makes_pairs(pack):
+    assert seen(grid(pack, [flat(0.2, 0.3)], source=[flat(0.6, 0.7)], source_label=""), [0.2, 0.3, 0.6, 0.7]) == [
+        [0.6, 0.2],
+        [0.7, 0.3],
+    ]
+
+
+def test_columns_break_rows(pack):
+    image = grid(pack, [flat(0.2, 0.3, 0.4)], columns=2)
+    assert seen(image, [0.2, 0.3, 0.4]) == [[0.2, 0.3], [0.4]]
+    assert image.shape == (2 * 300 + 30, 2 * 260 + 30, 3)
+
+
+def test_nine_make_a_square(pack):
+    image = grid(pack, [torch.cat([flat(0.2)] * 9)])
+    assert image.shape == (3 * 300 + 40, 3 * 260 + 40, 3)
+
+
+def test_pictures_keep_their_values_and_their_aspect(pack, photo):
+    image = grid(pack, [photo], size=32)
+    assert torch.equal(image[10:42, 10:42], photo[0])
+    mixed = grid(pack, [flat(0.2, height=100, width=200), flat(0.4, height=512, width=256)], size=100)
+    assert mixed.shape == (200 + 20, 200 + 100 + 30, 3)  # both with a short side of 100
+
+
+def test_small_pictures_are_enlarged_for_the_labels(pack, photo):
+    assert grid(pack, [photo]).shape == (256 + 20, 256 + 20, 3)
+
+
+def test_labels_stand_above_their_columns(pack):
+    bare, named = grid(pack, [flat(0.2), flat(0.4)]), grid(pack, [flat(0.2), flat(0.4)], "left\nright")
+    strip = named.shape[0] - bare.shape[0]
+    assert strip > 14
+    assert torch.equal(named[strip + 10 :], bare[10:])  # below the gap of 10
+    lit = (named[: strip + 10, :, 0] > 0.7).any(0)
+    assert lit[10:270].any() and lit[280:540].any() and not lit[270:280].any()
+
+
+def test_labels_of_a_list_come_one_by_one(pack):
+    (listed,) = pack("QSCompareGrid", images=[flat(0.2), flat(0.4)], labels=["left", "right"], gap=[10])
+    assert torch.equal(listed, grid(pack, [flat(0.2), flat(0.4)], "left\nright"))
+
+
+def test_long_labels_are_broken_and_end_in_an_ellipsis(pack):
+    lettering = pack.part("nodes.lettering")
+    face = lettering.font(20)
+    lines = lettering.wrap("one two three four five six seven eight nine ten", face, 100)
+    assert len(lines) == 3 and lines[-1].endswith("…")
+    assert all(face.getlength(line) <= 100 for line in lines)
+    (first, second) = lettering.wrap("unbreakable" * 2, face, 150)
+    assert first + second == "unbreakable" * 2
+    assert lettering.wrap("  ", face, 100) == []
+
+
+def test_a_wrong_number_of_labels_is_named(pack, input_error):
+    with pytest.raises(input_error, match="3 labels for 2 pictures. Give one a line for each"):
+        grid(pack, [flat(0.2), flat(0.4)], "a\nb\nc")
+    with pytest.raises(input_error, match="3 labels for 2 columns"):
+        grid(pack, [flat(0.2, 0.3), flat(0.4, 0.5)], "a\nb\nc")
+
+
+def test_a_grid_too_large_is_named(pack, input_error):
+    with pytest.raises(input_error, match=r"would be 20\d\d\dx2020; at most 16384 pixels a side"):
+        grid(pack, [torch.cat([flat(0.2, height=8, width=8)] * 10)], size=2000, columns=10)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_backgrounds(pack, theme):
+    corner = grid(pack, [flat(0.2)], background=theme)[0, 0]
+    assert (corner.mean() > 0.5) == (theme == "light")
+
+
+def compare(pack, before, after, **options) -> torch.Tensor:
+    return pack("QSBeforeAfter", before=before, after=after, **options)
+
+
+def test_split_shows_each_on_its_side(pack):
+    image = compare(pack, flat(0.2), flat(0.4), layout="split", position=0.25, before_label="", after_label="")[0]
+    assert image.shape == (300, 260, 3)
+    line = image[10, :, 0]
+    assert torch.equal(line[:60], torch.full((60,), 0.2)) and torch.equal(line[70:], torch.full((190,), 0.4))
+    assert line[65] == 1  # the divider
+    whole = compare(pack, flat(0.2), flat(0.4), layout="split", position=1.0, after_label="", before_label="")
+    assert torch.equal(whole, flat(0.2))
+
+
+@pytest.mark.parametrize(("layout", "shape"), [("side_by_side", (300, 522)), ("stacked", (602, 260))])
+def test_both_are_shown_whole(pack, layout, shape):
+    image = compare(pack, flat(0.2), flat(0.4), layout=layout, before_label="", after_label="")[0]
+    assert image.shape == (*shape, 3)
+    assert torch.equal(image[:300, :260], flat(0.2)[0])
+    assert torch.equal(image[-300:, -260:], flat(0.4)[0])
+
+
+def test_labels_are_written_in_the_corners(pack):
+    image = compare(pack, flat(0.2), flat(0.4), layout="split", position=0.5)[0, ..., 0]
+    changed = image != compare(pack, flat(0.2), flat(0.4), layout="split", before_label="", after_label="")[0, ..., 0]
+    assert changed[:40, :90].any() and changed[:40, -90:].any() and not changed[60:].any()
+
+
+def test_the_smaller_is_enlarged_and_another_shape_cut(pack):
+    agree = pack.part("nodes.figures").agree
+    small, large = flat(0.2, height=100, width=100)[0], flat(0.4)[0]
+    assert [p.shape[:2] for p in agree(large, small)] == [(260, 260)] * 2
+    assert [p.shape[:2] for p in agree(small, flat(0.4, height=400, width=200)[0])] == [(400, 200)] * 2
+    rounded = agree(flat(0.2, height=301, width=200)[0], flat(0.4, height=150, width=100)[0])
+    assert [p.shape[:2] for p in rounded] == [(301, 200)] * 2  # a pixel of rounding is no other shape
+    before = torch.linspace(0, 1, 300)[None, :, None].repeat(100, 1, 3)
+    middle = agree(before, flat(0.4, height=100, width=100)[0])[0]
+    assert torch.equal(middle, before[:, 100:200])
+
+
+def test_batches_pair_up(pack, input_error):
+    assert len(compare(pack, flat(0.2), flat(0.4, 0.6))) == 2
+    assert len(compare(pack, flat(0.2, 0.3), flat(0.4, 0.6))) == 2
+    with pytest.raises(input_error, match="2 pictures before and 3 after"):
+        compare(pack, flat(0.2, 0.3), flat(0.4, 0.5, 0.6))

@@ -1,0 +1,136 @@
+"""Loss nodes: what they add, what they replace, and what their windows and layers come to."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def inversion(invert, photo):
+    return invert(photo)
+
+
+@pytest.fixture(scope="session")
+def plain(inversion, sample):
+    return sample(inversion)
+
+
+@pytest.fixture(scope="session")
+def term(pack, inversion, text):
+    """A function: the only term of what a loss node gives, for the small picture."""
+    base = pack.part("qs_core.settings").Settings(prompts=("x",))
+
+    def build(losses):
+        with torch.inference_mode(False):
+            (term,) = [recipe.term(base, inversion.inversion, text) for recipe in losses]
+        return term
+
+    return build
+
+
+def test_nodes_chain_and_leave_what_came_in_alone(pack):
+    first = pack("QSMSELoss", weight=1.0)
+    both = pack("QSRangeLoss", weight=2.0, losses=first)
+    assert [recipe.kind for recipe in first] == ["mse"]
+    assert [recipe.kind for recipe in both] == ["mse", "range"]
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        ["QSMSELoss"],
+        ["QSContrastiveLoss"],
+        ["QSRangeLoss", "QSContrastiveLoss", "QSMSELoss"],
+    ],
+)
+def test_a_loss_with_the_sampler_s_own_values_changes_nothing(pack, inversion, sample, plain, chain):
+    losses = ()
+    for node in chain:
+        losses = pack(node, losses=losses)
+    assert torch.equal(sample(inversion, losses=losses), plain)
+
+
+def test_a_clip_loss_with_the_sampler_s_own_values_changes_nothing(pack, inversion, sample, plain):
+    assert torch.equal(sample(inversion, losses=pack("QSCLIPLoss", crops=4)), plain)
+
+
+def test_one_of_a_kind_takes_the_place_of_the_sampler_s(pack, inversion, sample, plain):
+    without = sample(inversion, contrastive=0.0)
+    assert (without - plain).abs().max() > 1e-3
+    assert torch.equal(sample(inversion, losses=pack("QSContrastiveLoss", weight=0.0)), without)
+
+
+def test_two_of_a_kind_add_up(pack, inversion, sample):
+    once = sample(inversion, losses=pack("QSMSELoss", weight=4000.0))
+    halves = sample(inversion, losses=pack("QSMSELoss", weight=1000.0, losses=pack("QSMSELoss", weight=3000.0)))
+    assert torch.allclose(once, halves, atol=1e-5)  # two sums instead of one
+
+
+def test_a_second_text_pulls_elsewhere(pack, inversion, sample, plain, text):
+    golden = pack("CLIPTextDirection", clip=text.clip, prompt="golden")
+    its = sample(inversion, losses=pack("QSCLIPLoss", crops=4, text=golden))
+    direct = pack("QSAttnGuidedSampler", inversion=inversion, text=golden, crops=4)
+    assert torch.equal(its, direct)
+    assert (its - plain).abs().mean() > 1e-3
+
+
+def test_weights_are_rescaled_to_the_picture(pack, term):
+    assert term(pack("QSMSELoss", weight=6400.0)).weight == 6400.0 / 64  # 32x32 to 256x256
+
+
+def test_a_share_of_the_walk_is_a_window_of_timesteps(pack, term, inversion):
+    timesteps = inversion.inversion.schedule.timesteps.tolist()
+    assert inversion.inversion.start == 3
+    windows = {(0.0, 1.0): (3, 1), (0.0, 0.34): (3, 2), (0.34, 1.0): (1, 1), (0.3, 0.6): (2, 2)}
+    for (begin, end), (first, last) in windows.items():
+        made = term(pack("QSMSELoss", start_percent=begin, end_percent=end))
+        assert (made.start, made.stop) == (timesteps[first], timesteps[last]), (begin, end)
+
+
+def test_a_window_without_a_step_is_named(pack, term, input_error):
+    with pytest.raises(input_error, match="start_percent 0.5 must be below end_percent 0.5"):
+        pack("QSMSELoss", start_percent=0.5, end_percent=0.5)
+    with pytest.raises(input_error, match=r"Between 0.4 and 0.6 of the walk there is no step; it has 3 steps"):
+        term(pack("QSMSELoss", start_percent=0.4, end_percent=0.6))
+
+
+def test_layers_narrow_the_contrastive_loss(pack, term, inversion):
+    core, source = inversion.model.core, inversion.inversion.source
+    resolutions = [32 // layer.factor for layer in core.content_layers()]
+    every, shallow = (term(pack("QSContrastiveLoss", layers=layers)).loss for layers in ("", str(resolutions[0])))
+    assert len(every.encode(source)) == len(resolutions)
+    maps = shallow.encode(source)
+    assert [f.shape[-1] for f in maps] == [r for r in resolutions if r == resolutions[0]]
+    assert shallow.anchors.attend == frozenset(range(len(maps))[-2:])
+    named = term(pack("QSContrastiveLoss", layers="32,16", attend="16")).loss
+    assert [r for k, r in enumerate(r for r in resolutions if r in (32, 16)) if k in named.anchors.attend] == [16] * (
+        resolutions.count(16)
+    )
+
+
+def test_tau_reaches_the_loss(pack, term):
+    assert term(pack("QSContrastiveLoss", tau=0.5)).loss.tau == 0.5
+
+
+def test_mistakes_are_named_on_the_loss_s_own_node(pack, term, input_error):
+    with pytest.raises(input_error, match="attend 'deep' is not understood"):
+        pack("QSContrastiveLoss", attend="deep")
+    with pytest.raises(input_error, match="Crop area 0.5, 0.2"):
+        pack("QSCLIPLoss", crop_area_min=0.5, crop_area_max=0.2)
+    with pytest.raises(input_error, match="No layer has resolution 7; there are"):
+        term(pack("QSContrastiveLoss", layers="7"))
+
+
+def test_vgg_without_its_weights_says_where_they_belong(pack, input_error, tmp_path):
+    with pytest.raises(input_error, match=r"No VGG-19 weights at .*none\.pth\. Fetch https://.*vgg19.* and put it at"):
+        pack("QSVGGLoss", weights_file=str(tmp_path / "none.pth"))
+    (recipe,) = pack("QSVGGLoss", weight=0.0, weights_file=str(tmp_path / "none.pth"))
+    assert recipe.vgg is None  # a weight of 0 needs no file
+
+
+def test_vgg_guides_with_a_file_of_the_user_s(pack, inversion, sample, plain, tmp_path):
+    features = pack.part("qs_core.features.vgg")
+    torch.manual_seed(0)
+    state = {name: 0.05 * torch.randn(value.shape) for name, value in features._empty_features().state_dict().items()}
+    torch.save(state, tmp_path / "vgg.pth")
+    losses = pack("QSVGGLoss", weight=5000.0, weights_file=str(tmp_path / "vgg.pth"))
+    assert (sample(inversion, losses=losses) - plain).abs().max() > 1e-3
