@@ -1,4 +1,4 @@
-"""The command line: python -m qs_core stylize | inspect | convert."""
+"""The command line: python -m qs_core stylize | inspect | convert | presets."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ from .errors import InputError, MemoryShortage, NonFiniteError
 from .known import by_sha256
 from .model import DTYPES
 from .pipeline import run
+from .presets import PRESETS, preset
 from .randomness import batch_seeds
 from .schedule import NOISE
 from .settings import Settings
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     into = subparsers.add_parser("convert", help="write a safetensors file that states its configuration", **options)
     into.add_argument("file", help="a U-Net checkpoint")
     into.add_argument("output", help="the file to write, OUT.safetensors")
+    subparsers.add_parser("presets", help="list the papers' settings and the built-in styles")
     for command in (inspect, into):
         _add_model_options(command)
     return root
@@ -88,7 +90,8 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         stylize.add_argument(flag, help=help + shown, **options)
 
     add("images", "picture files; several make --output a folder", nargs="+", metavar="IMAGE")
-    add("--prompt", "what it shall become; repeatable", action="append", dest="prompts", required=True, metavar="P")
+    add("--prompt", "what it shall become; repeatable", action="append", dest="prompts", metavar="P")
+    add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--source-prompt", "what the picture is", metavar="P")
     add("--templates", "average the text over open_clip's 80 ImageNet templates", action="store_true")
@@ -145,7 +148,14 @@ def main(arguments: list[str] | None = None) -> int:
         if command == "convert":
             print(_describe(convert(given["file"], given["output"], **options)))
             return 0
+        if command == "presets":
+            print(_list_presets())
+            return 0
         given["model_options"] = options or None
+        if "preset" in given:
+            given = preset(given.pop("preset")) | given
+        if "prompts" not in given:
+            raise InputError('What shall it become? Give --prompt "a sketch with crayon", or a --preset.')
         _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
     except InputError as error:
         return _tell(error, 2)
@@ -161,6 +171,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _tell(message, status: int) -> int:
     print(f"qs_core: {message}", file=sys.stderr)
     return status
+
+
+def _list_presets() -> str:
+    return "\n".join(f"{name:44}{entry.source:20}{entry.note}".rstrip() for name, entry in PRESETS.items())
 
 
 def _announce(sentence: str) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from qs_core import InputError, demo, stylize
 from qs_core.__main__ import DEFAULTS, main
 from qs_core.known import KNOWN
+from qs_core.presets import PRESETS
 
 QUICK = ["--steps", "6", "--skip", "3", "--size", "32", "--crops", "4"]
 PROMPT = ["--prompt", "a sketch with crayon"]
@@ -213,6 +214,26 @@ def test_strength_0_and_a_black_mask_give_the_very_same_picture(tmp_path):
         out = tmp_path / f"{option[0][2:]}.png"
         assert run(PHOTO, *PROMPT, *QUICK, *option, "--output-size", "original", "--output", out) == 0
         assert np.array_equal(np.asarray(Image.open(out)), source), option
+
+
+class TestPresets:
+    def test_all_are_listed(self, capsys):
+        assert main(["presets"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line[:44].rstrip() for line in lines] == list(PRESETS)
+
+    def test_options_come_before_those_of_the_preset(self, tmp_path):
+        report = tmp_path / "r.json"
+        preset = ["--preset", "mosaic (ImageNet)", "--vgg", "0", "--start", "inverted"]
+        assert run(PHOTO, *preset, *QUICK, "--output", tmp_path / "o.png", "--report", report) == 0
+        settings = json.loads(report.read_text())["settings"]
+        assert settings["prompts"] == ["mosaic"] and settings["source_prompt"] == "Photo"
+        assert (settings["clip_global"], settings["mse"], settings["sampler"]) == (20_000, 1000, "ddpm")
+        assert (settings["vgg"], settings["start"], settings["crops"]) == (0, "inverted", 4)
+
+    def test_one_that_there_is_not(self, capsys, tmp_path):
+        assert main(["stylize", PHOTO, "--preset", "mosaik", "--output", str(tmp_path / "o.png")]) == 2
+        assert "There is no preset 'mosaik'; near it are mosaic" in capsys.readouterr().err
 
 
 class TestCheckpointCommands:
