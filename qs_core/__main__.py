@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 from dataclasses import fields
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from . import anchors, checkpoints, demo, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
-from .known import by_sha256
+from .known import by_file, by_sha256
 from .model import DTYPES
 from .pipeline import run
 from .presets import PRESETS, preset
@@ -49,13 +50,8 @@ def parser() -> argparse.ArgumentParser:
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
     inspect = subparsers.add_parser("inspect", help="say what a checkpoint is, and how that is known", **options)
     inspect.add_argument("file", help="a U-Net checkpoint, or demo")
-    inspect.add_argument(
-        "--verify",
-        nargs="?",
-        const="",
-        metavar="SHA256",
-        help="compare the file's SHA-256 with this one, or with those of the published files",
-    )
+    inspect.add_argument("--verify", action="store_true", help="compare the file's SHA-256 with the published ones")
+    inspect.add_argument("--sha256", type=_sha256, metavar="HEX", help="compare it with this one")
     into = subparsers.add_parser("convert", help="write a safetensors file that states its configuration", **options)
     into.add_argument("file", help="a U-Net checkpoint")
     into.add_argument("output", help="the file to write, OUT.safetensors")
@@ -63,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (inspect, into):
         _add_model_options(command)
     return root
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"{text[:70]!r}: give 64 hexadecimal digits")
+    return text.lower()
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
@@ -144,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = {name: given.pop(name) for name in (*OPTIONS, "class_label") if name in given}
     try:
         if command == "inspect":
-            return _inspect(given["file"], given.get("verify"), options)
+            return _inspect(given["file"], "verify" in given, given.get("sha256"), options)
         if command == "convert":
             print(_describe(convert(given["file"], given["output"], **options)))
             return 0
@@ -181,25 +183,34 @@ def _announce(sentence: str) -> None:
     print(f"qs_core: {sentence}", file=sys.stderr)
 
 
-def _inspect(file: str, expected: str | None, options: dict) -> int:
-    """Print the specification; compare with `expected`, a SHA-256, or "" for the published ones. Status 1: another."""
+def _inspect(file: str, verify: bool, expected: str | None, options: dict) -> int:
+    """Print the specification, and compare the SHA-256 where that is asked. Status 1: another, or none to compare."""
     print(_describe(inspect_checkpoint(file, **options)))
-    if expected is None:
+    if not (verify or expected):
         return 0
-    digest = checkpoints.sha256(demo.UNET if file == demo.NAME else file)
-    known = by_sha256(digest)
-    right = digest == expected.lower() if expected else known is not None
+    path = demo.UNET if file == demo.NAME else Path(file)
+    digest = checkpoints.sha256(path)
     print(f"{'sha256':24}{digest}")
-    print(f"{'is':24}{known.name if known else 'none of the published files whose SHA-256 is known'}")
-    if not right:
-        return _tell(f"{file} is not the file with SHA-256 {expected}" if expected else f"{file} is not verified", 1)
-    return 0
+    if expected:
+        return 0 if digest == expected else _tell(f"{file} is not the file with SHA-256 {expected}.", 1)
+    known, named = by_sha256(digest), by_file(path.name)
+    if known:
+        print(f"{'is':24}{known.name}, {known.file}")
+        return 0
+    if named and named.sha256:
+        return _tell(f"{file} is not the published {named.file}, whose SHA-256 is {named.sha256}.", 1)
+    if named and named.size not in (None, path.stat().st_size):
+        return _tell(f"{file} is not the published {named.file}, which has {named.size} bytes.", 1)
+    what = f"no SHA-256 is published of {named.file}" if named else "no published file with this SHA-256 is known"
+    return _tell(f"{file} cannot be verified: {what}.", 1)
 
 
 def _describe(specification: Specification) -> str:
     """The rows as text, and which published files have this architecture."""
     rows = [f"{name:24}{_plain(value):32}{origin}" for name, value, origin in specification.rows()]
-    files = [f"{'as' if number == 0 else '':24}{known.name}" for number, known in enumerate(specification.known)]
+    files = [
+        f"{'shapes as of' if number == 0 else '':24}{known.name}" for number, known in enumerate(specification.known)
+    ]
     return "\n".join([f"{'file':24}{specification.name}", *rows, *files])
 
 
@@ -218,9 +229,6 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
         path = paths[result.source, result.seed]
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})
-        guessed = result.report["resolved"]["guessed"]
-        if guessed and not reports:
-            _tell(f"guessed of {settings.model}: {', '.join(guessed)}. Where the picture is wrong, set them.", 0)
         reports.append({"image": images[result.source], "output": str(path), **result.report})
         print(path)
     if report:

@@ -9,7 +9,7 @@ import gc
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,16 @@ from .model import DiffusionModel, Prediction
 from .randomness import Generators, remember, rewind, spawn
 from .schedule import Schedule
 from .unets.recompute import recomputing
+
+Result = TypeVar("Result")
+
+OUT_OF_MEMORY = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)  # its name before torch 2.5
+# How torch's other allocators, of Apple's GPUs and of the CPU, begin to say it; for them it has no exception.
+SHORTAGES = (
+    "MPS backend out of memory",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,10 @@ class BoundTerm:
 
 def out_of_memory(error: Exception) -> bool:
     """Whether torch says that the device's memory ran out."""
-    return isinstance(error, torch.OutOfMemoryError)
+    if isinstance(error, OUT_OF_MEMORY):
+        return True
+    # Of RuntimeErrors the plain ones alone: MemoryShortage quotes what torch said.
+    return type(error) is RuntimeError and any(words in str(error) for words in SHORTAGES)
 
 
 @dataclass
@@ -47,9 +60,9 @@ class Economy:
     rounding.
 
     Level 0: not at all. 1: CLIP holds the activations of half of its crops at a time, then of half as many, down to
-    one. 2: the U-Net's blocks keep none either. What is spared is computed again when the gradient is pulled back.
-    `release` is called before each new attempt, so that the host can give up what it holds; `is_shortage` tells which
-    errors mean that memory ran out.
+    one. 2: the U-Net's blocks keep none; at once where it is the U-Net, or a loss without crops, that memory runs out
+    in. What is spared is computed again when the gradient is pulled back. `release` is called before each new attempt,
+    so that the host can give up what it holds; `is_shortage` tells which errors mean that memory ran out.
     """
 
     release: Callable[[], None] | None = None
@@ -63,7 +76,8 @@ class Economy:
         return 2 if self.recompute else int(self.at_once is not None)
 
     def tighten(self, views: int) -> bool:
-        """Spare more in an evaluation whose losses make so many crops of a picture; False if nothing is left to."""
+        """Spare more where memory ran out in a loss of so many crops of a picture, or with 1 in the U-Net or a loss
+        without; False if nothing is left to."""
         at_once = min(self.at_once or views, views)
         if at_once > 1:
             self.at_once = at_once // 2
@@ -112,12 +126,12 @@ def evaluate(
     t = int(schedule.timesteps[i])
     live = [bound for bound in terms if bound.term.start >= t >= bound.term.stop]
     if economy is None:
-        return _attempt(model, schedule, x_t, i, live, previous)
+        return _attempt(model, schedule, x_t, i, live, previous, [])
     while True:
-        states = [remember(bound.generators) for bound in live]
+        states, under_way = [remember(bound.generators) for bound in live], []
         try:
             with recomputing(economy.recompute):
-                return _attempt(model, schedule, x_t, i, live, previous, economy.at_once)
+                return _attempt(model, schedule, x_t, i, live, previous, under_way, economy.at_once)
         except Exception as error:
             if not economy.is_shortage(error):
                 raise
@@ -125,21 +139,33 @@ def evaluate(
         # Out here the error is gone, and with its traceback all that the attempt held.
         for bound, state in zip(live, states, strict=True):
             rewind(bound.generators, state)
-        _spare_more(economy, live, x_t, said)
+        # Without a term there is no gradient, and nothing is kept that could be spared.
+        if not live or not economy.tighten(under_way[0].views if under_way else 1):
+            raise shortage(x_t, economy, said)
+        gc.collect()
+        if economy.release:
+            economy.release()
 
 
-def _spare_more(economy: Economy, live: Sequence[BoundTerm], x_t: Tensor, said: str) -> None:
-    # Without a term there is no gradient, and nothing is kept that could be spared.
-    if not live or not economy.tighten(max(bound.views for bound in live)):
-        batch, _, height, width = x_t.shape
-        raise MemoryShortage(
-            f"Out of memory at {width}x{height}, batch {batch}, though {economy.describe()} "
-            f"({said.strip().partition(chr(10))[0]}). Use a smaller size, a smaller batch, fewer crops, dtype bfloat16 "
-            "or a smaller CLIP, or end what else uses the device."
-        )
-    gc.collect()
-    if economy.release:
-        economy.release()
+def guarded(work: Callable[[], Result], pictures: Tensor, economy: Economy) -> Result:
+    """work() on pictures (B, 3, H, W), for what no economy can spare; MemoryShortage where memory does not suffice."""
+    try:
+        return work()
+    except Exception as error:
+        if isinstance(error, MemoryShortage) or not economy.is_shortage(error):
+            raise
+        said = str(error)
+    raise shortage(pictures, economy, said)
+
+
+def shortage(pictures: Tensor, economy: Economy, said: str) -> MemoryShortage:
+    """The error to raise where memory ran out for pictures (B, 3, H, W), as torch `said`."""
+    batch, _, height, width = pictures.shape
+    return MemoryShortage(
+        f"Out of memory at {width}x{height}, batch {batch}, though {economy.describe()} "
+        f"({said.strip().partition(chr(10))[0]}). Use a smaller size, a smaller batch, fewer crops, dtype bfloat16 "
+        "or a smaller CLIP, or end what else uses the device."
+    )
 
 
 def _attempt(
@@ -149,8 +175,10 @@ def _attempt(
     i: int,
     live: Sequence[BoundTerm],
     previous: Tensor | None,
+    under_way: list[BoundTerm],
     at_once: int | None = None,
 ) -> Guided:
+    """`under_way` holds the term whose loss is being taken, and nothing while the U-Net is."""
     t = int(schedule.timesteps[i])
     if not live:
         with torch.no_grad():
@@ -163,9 +191,11 @@ def _attempt(
     view = View(*leaves, previous, t, at_once)
     pulls, losses = [torch.zeros_like(leaf) for leaf in leaves], {}
     for bound in live:
+        under_way[:] = [bound]
         for pull, gradient in zip(pulls, _leaf_gradients(bound, view, leaves, losses), strict=True):
             if gradient is not None:
                 pull += gradient
+    under_way.clear()
     (gradient,) = torch.autograd.grad([estimate, prediction.x0], x_t, pulls)
     require_finite(gradient, "the gradient through the U-Net", t)
     return Guided(Prediction(*(part.detach() for part in prediction)), gradient, losses)

@@ -4,6 +4,7 @@ Facts from the publishers' own pages, model cards and command lines. A SHA-256, 
 is left open. `docs/checkpoints.md` shows the table; `python -m tools.known_table` writes it there.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -450,6 +451,8 @@ REFUSED = (
     _too_many_steps("CIFAR-10, L_vlb", "cifar10_uncond_vlb_50M_500K.pt", "IDDPM-32", 32),
 )
 
+GENERIC = re.compile(r"ema_[\d.]+_\d+\.pt")  # file names of guided-diffusion's trainer
+
 # Under the headings of the documentation's table.
 GROUPS = {
     "OpenAI": OPENAI,
@@ -473,6 +476,7 @@ def by_sha256(digest: str) -> Known | None:
 
 
 def by_file(name: str) -> Known | None:
-    """The published file of that name; a folder before it and its case do not matter."""
+    """The published file of that name; a folder before it and its case do not matter. None for ema_RATE_STEPS.pt:
+    guided-diffusion names everybody's files so."""
     wanted = PurePath(name.replace("\\", "/")).name.lower()
-    return next((known for known in KNOWN if known.file.lower() == wanted), None)
+    return next((k for k in KNOWN if k.file.lower() == wanted and not GENERIC.fullmatch(wanted)), None)

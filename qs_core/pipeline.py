@@ -133,6 +133,8 @@ def load(s: Settings, announce: Announce | None = None) -> Networks:
     clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
     text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
     model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype), **(s.model_options or {}))
+    if announce and model.doubt:
+        announce(model.doubt)
     return Networks(model, text, load_vgg(s.vgg_weights, device=device) if s.vgg else None)
 
 

@@ -12,13 +12,23 @@ from pathlib import Path
 from torch import Tensor
 
 from . import checkpoints, demo, unets
+from .checkpoints.contents import require_weight
 from .errors import InputError, UnsupportedCheckpoint
 from .known import Known, Signature, by_file, by_sha256, by_signature
 from .schedule import NOISE
 
-ORIGINS = ("given", "read", "stated", "looked up", "guessed")
+LOOKED_UP, BY_SHAPES = "looked up", "looked up by shapes"  # as this very file's; as that of others with these shapes
+ORIGINS = ("given", "read", "stated", LOOKED_UP, BY_SHAPES, "guessed")
 VARIANCES = ("learned", "fixed_small", "fixed_large")
 OPTIONS = (*unets.HEADS, "image_size", "noise_schedule", "variance")  # guided-diffusion's flags, but for the last
+READ_FLAGS = {  # those of guided-diffusion's flags that shapes tell: given, they must agree
+    "learn_sigma": lambda config: config.out_channels == 6,
+    "class_cond": lambda config: getattr(config, "num_classes", 0) > 0,
+    "num_channels": lambda config: config.num_channels,
+    "num_res_blocks": lambda config: config.num_res_blocks,
+    "resblock_updown": lambda config: getattr(config, "resblock_updown", False),
+    "use_scale_shift_norm": lambda config: getattr(config, "use_scale_shift_norm", False),
+}
 LARGEST_IMAGE = 8192
 IMAGE_SIZES = {  # guided-diffusion's own table of multipliers
     (0.5, 1, 1, 2, 2, 4, 4): 512,
@@ -79,7 +89,8 @@ def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str
     path = demo.UNET if str(path) == demo.NAME else Path(path)
     known = by_file(path.name)
     if known and not path.exists():
-        raise InputError(f"No model file at {path}. {known.advice} Put it there.")
+        there = " Put it there." if known.source else f" {known.note}."
+        raise InputError(f"No model file at {path}. {known.advice}{there}")
     state, header = checkpoints.read(path)
     return specify(state, header, path.name, lambda: checkpoints.sha256(path), **given), state
 
@@ -97,8 +108,9 @@ def convert(source: str | Path, target: str | Path, **given) -> Specification:
     if not target.parent.is_dir():
         raise InputError(f"There is no folder {target.parent} for the converted file. Make it first.")
     specification, state = read(source, **given)
-    network = unets.build(specification.config, state, specification.name)  # refuses what would not load
-    checkpoints.write(target, {key: state[key].contiguous() for key in network.state_dict()}, specification.options)
+    for key, tensor in state.items():
+        require_weight(tensor, key, specification.name)
+    checkpoints.write(target, {key: tensor.contiguous() for key, tensor in state.items()}, specification.options)
     return specification
 
 
@@ -113,23 +125,29 @@ def specify(
 
     `digest` gives the file's SHA-256; it is asked only where published files of one architecture differ.
     """
-    given = _checked({key: value for key, value in given.items() if value is not None}, InputError, "is given")
+    given = {key: value for key, value in given.items() if value is not None}
+    flags = {key: given.pop(key) for key in READ_FLAGS if key in given}
+    given = _checked(given, InputError, "is given")
     stated = _checked(header, UnsupportedCheckpoint, f"stands in the header of {name}")
     read_only = unets.read_config(state, name)
     known = by_signature(signature(read_only))
-    if known and all(entry.refused for entry in known) and "noise_schedule" not in given:
-        raise UnsupportedCheckpoint(f"{name} is {known[0].name}, or one like it: {known[0].refused}. {unets.ADVICE}")
-    sources = (("given", given), ("stated", stated), ("looked up", _looked_up(known, digest)))
+    if known and all(entry.refused for entry in known) and "noise_schedule" not in {**stated, **given}:
+        raise UnsupportedCheckpoint(
+            f"{name} has the shapes of {known[0].name}: {known[0].refused}. Use another network; if it is your own and "
+            "has 1000 steps, give its noise_schedule."
+        )
+    sources = (("given", given), ("stated", stated), _looked_up(known, name, digest))
     heads, origins = _choose_heads(sources)
     config = unets.read_config(state, name, **heads)
     unets.check(config, state, name)
+    _check_flags(flags, config, name)
     values = {"image_size": _image_size(config), "noise_schedule": "linear", "variance": _variance(config)}
     for option in values:
         origins[option] = "guessed"
         for origin, source in reversed(sources):
             if option in source:
                 values[option], origins[option] = source[option], origin
-    if config.out_channels == 6 and origins["variance"] in ("guessed", "looked up"):
+    if config.out_channels == 6 and origins["variance"] in ("guessed", LOOKED_UP, BY_SHAPES):
         values["variance"], origins["variance"] = "learned", "read"
     _check_variance(values["variance"], config, name)
     origins = {option: origins[option] for option in (*_heads(config), *values)}
@@ -159,6 +177,14 @@ def signature(config: unets.Config) -> Signature:
         resblock_updown=getattr(config, "resblock_updown", False),
         num_classes=getattr(config, "num_classes", 0),
     )
+
+
+def _check_flags(flags: Mapping, config: unets.Config, name: str) -> None:
+    """Raises InputError where one of guided-diffusion's flags says otherwise than the shapes."""
+    for flag, value in flags.items():
+        read = READ_FLAGS[flag](config)
+        if value != read:
+            raise InputError(f"{flag}={value!r} is given, but the shapes of {name} say {read!r}. Leave it out.")
 
 
 def _checked(options: Mapping, error: type[InputError], where: str) -> dict:
@@ -195,16 +221,16 @@ def _possible(key: str, value: object) -> bool:
     }[key]
 
 
-def _looked_up(known: tuple[Known, ...], digest: Callable[[], str] | None) -> dict:
-    """What the published files of one architecture share; where they differ, the settings of this very file."""
+def _looked_up(known: tuple[Known, ...], name: str, digest: Callable[[], str] | None) -> tuple[str, dict]:
+    """The settings of this very file, known by its name or its hash; else what all files of these shapes share."""
     settings = [dict(entry.settings) for entry in known]
     if not settings:
-        return {}
+        return BY_SHAPES, {}
     common = {key: value for key, value in settings[0].items() if all(s.get(key, ...) == value for s in settings)}
-    if digest is None or all(s == common for s in settings):
-        return common
-    this = by_sha256(digest())
-    return dict(this.settings) if this else common
+    this = by_file(name)
+    if this is None or this not in known:
+        this = by_sha256(digest()) if digest and any(s != common for s in settings) else None
+    return (LOOKED_UP, dict(this.settings)) if this else (BY_SHAPES, common)
 
 
 def _choose_heads(sources: tuple[tuple[str, Mapping], ...]) -> tuple[dict, dict[str, str]]:

@@ -5,11 +5,9 @@ is only brought into memory where it is used.
 """
 
 import hashlib
-import io
 import json
 import os
-import warnings
-import zipfile
+import uuid
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,22 +18,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError, UnsupportedCheckpoint
-from . import pickles
+from . import torch_files
+from .contents import check_claims, check_count, unwrap
 
-WRAPPERS = ("ema", "state_dict", "model", "model_state_dict")  # averaged weights before those of the last step
 SUFFIXES = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
 CONFIG, CHECKSUM = "qs_config", "qs_crc32"  # our entries in a safetensors header
-MOST_KEYS = 20_000  # the published networks have some 650
 MOST_CONFIG = 10_000  # characters
-SAFE_TORCH = (2, 6)  # before it, weights_only could be tricked into running code (CVE-2025-32434)
-OLD_PICKLES = 5  # pickles at the beginning of torch's format before 1.6
-LARGEST_PICKLE = 64 << 20  # bytes; the names and shapes of 20 000 tensors have some 5 MB
-ZIP, OLD_PICKLE = b"PK\x03\x04", b"\x80"
-LARGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
+LARGEST_HEADER = 3 << 20  # bytes; 20 000 tensors need as much, the published networks some 70 000
+MOST_QUOTES = 250_000  # in a header; a tensor has ten
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+PAGE = "is a web page, not a model: the server wanted a log-in or a confirmation. Fetch it with a browser"
 FOREIGN = {  # first bytes → what the file is, and what to do
-    b"<!doctype": "is a web page, not a model: the server wanted a log-in or a confirmation. Fetch it with a browser",
-    b"<html": "is a web page, not a model: the server wanted a log-in or a confirmation. Fetch it with a browser",
+    b"<!doctype": PAGE,
+    b"<html": PAGE,
     b"<?xml": "is a server's answer, not a model. Fetch it again, from a mirror if the address is dead",
     b"version https://git-lfs": "is a Git LFS pointer, not the model itself. Fetch the file by its download link",
     b"gguf": "is a GGUF file of a quantised network. Choose a safetensors or .pt checkpoint",
@@ -45,7 +40,7 @@ FOREIGN = {  # first bytes → what the file is, and what to do
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
-    """The file's state dict (unwrapped, `module.` prefixes cut off) and what its header states of the configuration.
+    """The file's state dict (unwrapped, without common prefixes) and what its header states of the configuration.
 
     The format is told by the first bytes, not by the name. Raises InputError for a missing file, UnsupportedCheckpoint
     for a broken or unsafe one.
@@ -56,12 +51,12 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     with path.open("rb") as file:
         first = file.read(512)
     _refuse_foreign(first, path)
-    if first.startswith((ZIP, OLD_PICKLE)) and not _looks_like_safetensors(first):
-        state, header = _read_pickle(path, zipped=first.startswith(ZIP)), {}
+    if torch_files.detect(first) and not _looks_like_safetensors(first):
+        content, header = torch_files.read(path, first), {}
     else:
-        state, header = _read_safetensors(path)
-    state = _unwrap(state, path)
-    _check_claims(state, path)
+        content, header = _read_safetensors(path)
+    state = unwrap(content, path)
+    check_claims(state, path)
     return state, header
 
 
@@ -83,31 +78,47 @@ def _refuse_foreign(first: bytes, path: Path) -> None:
         raise UnsupportedCheckpoint(f"{path} {what}.")
 
 
-# ---------------------------------------------------------------------------------------------- safetensors
-
-
 def _looks_like_safetensors(first: bytes) -> bool:
     """Whether the first bytes are a length in eight bytes, little end first, of the JSON that begins after it."""
     return first[8:9] == b"{" and int.from_bytes(first[:8], "little") <= LARGEST_HEADER
 
 
 def _read_safetensors(path: Path) -> tuple[dict, dict]:
+    _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata, names = file.metadata() or {}, file.keys()
-            _check_count(len(names), path)
+            check_count(len(names), path)
             state = {name: file.get_tensor(name) for name in names}
     except UnsupportedCheckpoint:
         raise
     except Exception as error:  # a damaged file can make the reader stumble over anything
         known = isinstance(error, SafetensorError | OSError)
-        told = _first_line(error) if known else type(error).__name__
-        raise UnsupportedCheckpoint(
-            f"{path} is no readable safetensors or PyTorch file ({told}). Is it a model, whole? Fetch it again."
-        ) from error
+        raise _unreadable(path, str(error) if known else type(error).__name__) from error
     if CHECKSUM in metadata and metadata[CHECKSUM] != _checksum(state, metadata.get(CONFIG, "")):
-        raise UnsupportedCheckpoint(f"{path} is damaged: its checksum is not that of its content. Fetch it again.")
+        raise UnsupportedCheckpoint(
+            f"{path} is damaged, or was changed by another program: its checksum is not that of its content. "
+            "Fetch it again, or convert the original again."
+        )
     return state, _header(metadata.get(CONFIG, "{}"), path)
+
+
+def _check_header(path: Path) -> None:
+    """Raises UnsupportedCheckpoint for a header that would take long to read, and for none."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= LARGEST_HEADER else b""
+    if not header.lstrip().startswith(b"{"):
+        raise _unreadable(path, "it has no header" if header else "header too large")
+    if header.count(b'"') > MOST_QUOTES:
+        raise _unreadable(path, "its header has too many entries")
+
+
+def _unreadable(path: Path, what: str) -> UnsupportedCheckpoint:
+    lines = what.strip().splitlines() or [""]
+    return UnsupportedCheckpoint(
+        f"{path} is no readable safetensors or PyTorch file ({lines[0][:150]}). Is it a model, whole? Fetch it again."
+    )
 
 
 def _header(text: str, path: Path) -> dict:
@@ -117,7 +128,7 @@ def _header(text: str, path: Path) -> dict:
         header = None
     if not isinstance(header, dict):
         raise UnsupportedCheckpoint(
-            f"{path} has a broken header: its {CONFIG} {text[:40]!r} is no JSON object. Fetch it again."
+            f"{path} has a broken header: its {CONFIG} {text[:40]!r} is no short JSON object. Fetch it again."
         )
     return header
 
@@ -126,12 +137,17 @@ def write(path: str | Path, state: Mapping[str, Tensor], config: Mapping) -> Non
     """Write a safetensors file with the configuration and a checksum in its header; it appears whole or not at all.
 
     The checksum is a CRC-32 of the configuration and of every tensor's name, type, shape and bytes.
+    Raises InputError where no file can be written.
     """
     path, text = Path(path), json.dumps(config)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
     try:
         save_file(dict(state), partial, {"format": "pt", CONFIG: text, CHECKSUM: _checksum(state, text)})
+        os.umask(mask := os.umask(0))
+        partial.chmod(0o666 & ~mask)  # as any new file; safetensors lets only the owner read it
         os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"Cannot write {path} ({error}). Choose a writable place with room for it.") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -156,127 +172,3 @@ def _digest(file) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-# -------------------------------------------------------------------------------------------------- pickles
-
-
-def _read_pickle(path: Path, zipped: bool) -> dict:
-    if _torch_version() < SAFE_TORCH:
-        raise UnsupportedCheckpoint(
-            f"{path} is a pickle, and torch {torch.__version__} cannot read one safely (CVE-2025-32434). Update torch "
-            "to 2.6 or newer, or use a safetensors file."
-        )
-    try:
-        if zipped:
-            pickles.check(io.BytesIO(_check_archive(path)))
-        else:
-            _check_old_file(path)
-    except pickles.SuspiciousPickle as error:
-        raise UnsupportedCheckpoint(
-            f"{path} {error}. It was not loaded: such a file is broken, or can run code. "
-            "Use a safetensors file, or one saved with torch.save(model.state_dict())."
-        ) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's protocol, of old storage classes
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a damaged file can make the reader stumble over anything; its advice is not passed on
-        raise UnsupportedCheckpoint(
-            f"{path} is no readable checkpoint ({type(error).__name__}). Is it a model file, whole? Fetch it again."
-        ) from error
-
-
-def _check_old_file(path: Path) -> None:
-    """Check the pickles of torch's format before 1.6: magic number, version, system, the object, storage names."""
-    with path.open("rb") as file:
-        for _ in range(OLD_PICKLES):
-            pickles.check(file)
-
-
-def _torch_version() -> tuple[int, ...]:
-    return tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
-
-
-def _check_archive(path: Path) -> bytes:
-    """The pickle in a zip file that torch.save made. Raises UnsupportedCheckpoint for any other, and a damaged one."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-                raise UnsupportedCheckpoint(
-                    f"{path} is a TorchScript archive, that is a program, which is never run. Use a state dict in a "
-                    "safetensors or .pt file; OpenAI's CLIP is loaded by its tag: openai."
-                )
-            content = [entry for entry in entries if entry.filename.endswith("/data.pkl")]
-            if len(content) != 1:
-                raise UnsupportedCheckpoint(
-                    f"{path} is a zip archive, but no PyTorch file. Unpack it, or fetch it again."
-                )
-            strange = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
-            if strange or len(entries) > MOST_KEYS or content[0].file_size > LARGEST_PICKLE:
-                raise UnsupportedCheckpoint(
-                    f"{path} is a zip archive that torch.save did not make (compressed, or of too many parts). "
-                    "Use the file as its authors published it."
-                )
-            damaged = archive.testzip()  # torch itself does not compare the records' CRC-32
-            text = b"" if damaged else archive.read(content[0])
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        if isinstance(error, UnsupportedCheckpoint):
-            raise
-        raise UnsupportedCheckpoint(
-            f"{path} is no whole PyTorch file ({_first_line(error)}). Fetch it again."
-        ) from error
-    if damaged:
-        raise UnsupportedCheckpoint(f"{path} is damaged: the checksum of one of its parts is wrong. Fetch it again.")
-    return text
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:200]
-
-
-# -------------------------------------------------------------------------------------------- what it holds
-
-
-def _unwrap(state, path: Path) -> dict[str, Tensor]:
-    for _ in range(3):
-        inner = next(
-            (state[key] for key in WRAPPERS if isinstance(state, dict) and isinstance(state.get(key), dict)), None
-        )
-        if inner is None:
-            break
-        state = inner
-    tensors = (
-        {key: value for key, value in state.items() if isinstance(value, Tensor)} if isinstance(state, dict) else {}
-    )
-    if not tensors or not all(isinstance(key, str) for key in tensors):
-        raise UnsupportedCheckpoint(
-            f"{path} holds no named tensors, so it is no model checkpoint. Choose a network's state dict."
-        )
-    if all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
-    return tensors
-
-
-def _check_count(tensors: int, path: Path) -> None:
-    if tensors > MOST_KEYS:
-        raise UnsupportedCheckpoint(f"{path} holds {tensors} tensors; a U-Net has some 650. Choose a checkpoint.")
-
-
-def _check_claims(state: Mapping[str, Tensor], path: Path) -> None:
-    """Raises UnsupportedCheckpoint for tensors that would need more memory than the file has bytes."""
-    _check_count(len(state), path)
-    odd = next(
-        (k for k, v in state.items() if v.layout != torch.strided or v.is_quantized or v.device.type != "cpu"), 0
-    )
-    if odd:
-        raise UnsupportedCheckpoint(
-            f"{path} holds a sparse, quantised or empty tensor ({ascii(odd[:80])}). Use the network's plain weights."
-        )
-    claimed, size = sum(tensor.numel() * tensor.element_size() for tensor in state.values()), path.stat().st_size
-    if claimed > size:
-        raise UnsupportedCheckpoint(
-            f"{path} has {size} bytes, but its tensors claim {claimed}. It is damaged, or made to harm. Fetch it again."
-        )

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 # What state dicts, and the ordinary files of trainings, are made of.
 NAMES = re.compile(
-    r"collections\.OrderedDict|_codecs\.encode|torch\.(Size|device|\w+Storage)|torch\.storage\.\w+Storage"
+    r"collections\.(OrderedDict|Counter)|_codecs\.encode|torch\.(Size|device)|torch\.((cuda|storage)\.)?\w+Storage"
     r"|torch\._utils\._rebuild_(tensor(_v[23])?|parameter)|torch\.(float|bfloat|u?int|complex)\w+|torch\.bool"
     r"|torch\.serialization\._get_layout"
 )
@@ -42,6 +42,8 @@ def _follow(stream: BinaryIO) -> None:
         name = opcode.name
         if number > MOST_OPCODES:
             raise SuspiciousPickle(f"has more than {MOST_OPCODES} parts")
+        if name == "PROTO" and argument > 3:
+            raise SuspiciousPickle(f"is a pickle of protocol {argument}, and those of 2 and 3 are read")
         if name == "GLOBAL":
             _check_name(argument)
             stack.append(PLAIN)
@@ -86,7 +88,7 @@ def _tuple(parts: list[int]) -> int:
 def _check_name(argument: str) -> None:
     name = argument.replace(" ", ".")
     if not NAMES.fullmatch(name):
-        raise SuspiciousPickle(f"holds more than tensors: it names {ascii(name)[1:-1][:80]}")
+        raise SuspiciousPickle(f"holds more than tensors: it names {ascii(name)[1:-1][:80]}, and so it can run code")
 
 
 def _check_keys(sizes: list[int]) -> None:

@@ -7,6 +7,7 @@ import huggingface_hub
 from torch import Tensor
 from torch.nn import Module
 
+from ..checkpoints.contents import require_same, require_weight, shown
 from ..errors import InputError, UnsupportedCheckpoint
 
 Announce = Callable[[str], None]
@@ -66,30 +67,13 @@ def load_exactly(network: Module, state: Mapping[str, Tensor], name: str, kind: 
     Raises UnsupportedCheckpoint that names missing, left over, other-shaped, low-bit and non-finite weights.
     """
     own = network.state_dict()
-    faults = {
-        "missing": [key for key in own if key not in state],
-        "left over": [key for key in state if key not in own],
-        "of another shape": [key for key in own if key in state and own[key].shape != state[key].shape],
-        "not plain numbers": [key for key in own if key in state and not _plain(own[key], state[key])],
-    }
-    told = [
-        f"{len(keys)} {what} ({', '.join(key[:60] for key in keys[:3])}{' …' * (len(keys) > 3)})"
-        for what, keys in faults.items()
-        if keys
-    ]
-    if told:
-        raise UnsupportedCheckpoint(
-            f"{name} does not load as {kind}; keys: {'; '.join(told)}. Is it such a network, whole? Choose the name "
-            "that fits the file, or another file."
-        )
+    require_same(own, state, name, kind, "Is it such a network, whole? Choose the name that fits the file.")
+    for key, wanted in own.items():
+        if wanted.is_floating_point():
+            require_weight(state[key], key, name)
+        elif state[key].dtype.is_floating_point:
+            raise UnsupportedCheckpoint(f"{name} has numbers where {kind} counts ({shown(key)}). Choose another file.")
     network.load_state_dict(state)
-
-
-def _plain(own: Tensor, tensor: Tensor) -> bool:
-    """Whether a weight has at least 16 bits, as many kinds of number as the network's, and no NaN or infinity."""
-    if not own.is_floating_point():
-        return not tensor.is_floating_point()
-    return tensor.is_floating_point() and tensor.element_size() > 1 and bool(tensor.isfinite().all())
 
 
 def begin_all(downloads: Sequence[Download], announce: Announce | None) -> None:

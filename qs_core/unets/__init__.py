@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..checkpoints.contents import require_same, require_weight, shown
 from ..errors import InputError, UnsupportedCheckpoint
 from . import adm, ddpm
 
@@ -29,7 +30,6 @@ FAMILIES = (
     Family("ddpm", "a DDPM U-Net", ddpm.DDPMConfig, ddpm.DDPMUNet, ddpm.detect, ddpm.read_config),
 )
 HEADS = ("num_heads", "num_head_channels", "use_new_attention_order")
-LARGEST = 65504.0  # float16's largest number: no trained weight is near it, a flipped exponent bit is beyond it
 ADVICE = "Choose an unconditional pixel U-Net of the guided-diffusion or DDPM family."
 # A part of a key's name that only these networks have.
 RELATIVES = {
@@ -54,7 +54,7 @@ def load(
     `overrides` replace what shapes cannot tell: num_heads, num_head_channels, use_new_attention_order.
     Raises UnsupportedCheckpoint for any other kind of network.
     """
-    return build(read_config(state, name, **overrides), state, name, dtype)
+    return build(read_config(state, name, **overrides), dict(state), name, dtype)
 
 
 def read_config(state: Mapping[str, Tensor], name: str, **overrides) -> Config:
@@ -75,14 +75,18 @@ def family_of(config: Config) -> Family:
     return next(family for family in FAMILIES if isinstance(config, family.config))
 
 
-def build(config: Config, state: Mapping[str, Tensor], name: str, dtype: torch.dtype = torch.float32) -> UNet:
-    """The network of the configuration with the state's weights, its torso in `dtype`.
+def build(config: Config, state: dict[str, Tensor], name: str, dtype: torch.dtype = torch.float32) -> UNet:
+    """The network of the configuration with the state's weights, its torso in `dtype`. Empties `state`.
 
-    It is made on the meta device and each weight converted as it is taken, so that a mapped file is copied once.
+    It is made on the meta device and each weight converted as it is taken, so that one copy is held at a time beside a
+    mapped file.
     """
     network = check(config, state, name).set_torso_dtype(dtype)
-    wanted = network.state_dict()
-    weights = {key: _weight(state[key], key, tensor.dtype, name) for key, tensor in wanted.items()}
+    weights = {}
+    for key, wanted in network.state_dict().items():
+        tensor = state.pop(key)
+        require_weight(tensor, key, name)
+        weights[key] = tensor.detach().to(wanted.dtype, copy=True, memory_format=torch.contiguous_format)
     network.load_state_dict(weights, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -97,7 +101,7 @@ def check(config: Config, state: Mapping[str, Tensor], name: str) -> UNet:
         raise type(error)(f"{name}: {error}") from error
     except Exception as error:  # e.g. channels that cannot be grouped
         raise _no_shapes(name, family.kind, error) from error
-    _require_same(network.state_dict(), state, name, family.kind)
+    require_same(network.state_dict(), state, name, family.kind, "Is it such a network, whole? Fetch it again.")
     return network
 
 
@@ -112,46 +116,11 @@ def _family(state: Mapping[str, Tensor], name: str) -> Family:
     return family
 
 
-def shown(key: str) -> str:
-    """A key as a message may show it: short, and without control characters."""
-    return key[:60] if key.isprintable() else ascii(key[:60])
-
-
 def _no_shapes(name: str, kind: str, error: Exception) -> UnsupportedCheckpoint:
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return UnsupportedCheckpoint(
         f"{name} has {kind}'s names but no shapes of one ({what}). Is it whole? Fetch it again."
     )
-
-
-def _weight(tensor: Tensor, key: str, dtype: torch.dtype, name: str) -> Tensor:
-    if not tensor.is_floating_point() or tensor.element_size() < 2:
-        what = str(tensor.dtype).removeprefix("torch.")
-        raise UnsupportedCheckpoint(f"{name} has {what} weights ({key}). Use a float32, float16 or bfloat16 file.")
-    low, high = (float(end) for end in torch.aminmax(tensor))
-    if not -LARGEST <= low <= high <= LARGEST:  # false for NaN as well
-        raise UnsupportedCheckpoint(
-            f"{name} is damaged: its weight {key} has values from {low:g} to {high:g}. Fetch it again."
-        )
-    return tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
-
-
-def _require_same(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str, kind: str) -> None:
-    """Raises UnsupportedCheckpoint that names the keys which are missing, left over, or of another shape."""
-    faults = {
-        "missing": [key for key in wanted if key not in state],
-        "left over": [key for key in state if key not in wanted],
-        "of another shape": [k for k in wanted if k in state and wanted[k].shape != state[k].shape],
-    }
-    told = [
-        f"{len(keys)} {what} ({', '.join(shown(key) for key in keys[:3])}{' …' * (len(keys) > 3)})"
-        for what, keys in faults.items()
-        if keys
-    ]
-    if told:
-        raise UnsupportedCheckpoint(
-            f"{name} does not load as {kind}; keys: {'; '.join(told)}. Is it such a network, whole? Fetch it again."
-        )
 
 
 def _refuse_relatives(state: Mapping[str, Tensor], name: str) -> None:

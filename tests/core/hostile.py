@@ -417,6 +417,51 @@ def _(path):
     write_safetensors(path, head, np.frombuffer(data, "<u4").astype(">u4").tobytes())
 
 
+@case("safetensors with a header of 20 MB", "model.safetensors", says="header")
+def _(path):
+    write_safetensors(path, b'{"a":[' + b"1," * 10_000_000 + b"1]}")
+
+
+@case("safetensors with 400 000 notes", "model.safetensors", says="entries")
+def _(path):
+    write_safetensors(path, b'{"__metadata__":{' + b'"":"",' * 400_000 + b'"b":""}}')
+
+
+@case("zip of records that overlap", says="overlap")
+def _(path):
+    """The directory names one record of 20 MB three thousand times."""
+    large, name = bytes(20_000_000), b"archive/data/0000"
+    write_zip(path, [*records(ddpm()).items(), (name.decode(), large)])
+    content = path.read_bytes()
+    end = content.rindex(b"PK\5\6")
+    start = int.from_bytes(content[end + 16 : end + 20], "little")
+    entry = content[content.index(name, start) - 46 : content.index(name, start) + len(name)]
+    copies = b"".join(entry.replace(name, b"archive/data/%04d" % number) for number in range(1, 3001))
+    directory = content[start:end] + copies
+    count = int.from_bytes(content[end + 10 : end + 12], "little") + 3000
+    tail = content[end : end + 8] + struct.pack("<HHII", count, count, len(directory), start) + b"\0\0"
+    path.write_bytes(content[:start] + directory + tail)
+
+
+@case("zip with 200 000 entries", says="too many parts")
+def _(path):
+    write_zip(path, ((f"a/{number}", b"") for number in range(200_000)))
+
+
+@case("old pickle of a 300 MB text", says="giant")
+def _(path):
+    with path.open("wb") as file:
+        file.write(b"\x80\x02X" + struct.pack("<I", 300_000_000))
+        file.truncate(300_000_010)
+
+
+@case("old pickle of a line without end", says="giant")
+def _(path):
+    with path.open("wb") as file:
+        file.write(b"\x80\x02c")
+        file.truncate(300_000_010)
+
+
 # ------------------------------------------------------------------------------------- the stated configuration
 
 

@@ -1,8 +1,11 @@
 """Files on disk: what is read, and what is refused without being executed."""
 
+import argparse
+import collections
 import json
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from safetensors.torch import save_file
 
 from qs_core import unets
 from qs_core.checkpoints import read
-from qs_core.errors import InputError
+from qs_core.errors import InputError, UnsupportedCheckpoint
 
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 
@@ -82,7 +85,7 @@ class TestUnsafe:
     def test_code_is_refused_and_not_executed(self, tmp_path, save, wrap):
         trace = tmp_path / "executed"
         save(wrap(Executes(trace)), tmp_path / "m.pt")
-        with pytest.raises(InputError, match=r"names [\w.]+\. It was not loaded.* can run code.*safetensors"):
+        with pytest.raises(InputError, match=r"names [\w.]+, and so it can run code\. It was not loaded.*safetensors"):
             read(tmp_path / "m.pt")
         assert not trace.exists()
 
@@ -165,3 +168,74 @@ class TestBroken:
             InputError, match="m.pt is no guided-diffusion .ADM. or DDPM U-Net: it begins with a.weight, b"
         ):
             unets.load(read(tmp_path / "m.pt")[0], "m.pt")
+
+
+class TestLegitimate:
+    """What trainers, old and new, write around the same weights."""
+
+    OTHER = {"a.weight": torch.zeros(2, 3), "b": torch.zeros(4, dtype=torch.float16)}
+    OPTIMIZER = {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(6)}}, "param_groups": [{"lr": 0.1}]}
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {"model": OTHER, "ema": TENSORS},
+            {"model": OTHER, "model_ema": TENSORS, "optimizer": OPTIMIZER},
+            {"model": TENSORS, "ema": {}},
+            {"model": TENSORS, "ema": {"decay": 0.999, "num_updates": 3}},
+            {"model": OTHER, "ema": {"decay": 0.999, "shadow": TENSORS}},
+            {"params": OTHER, "params_ema": TENSORS},
+            {"net": TENSORS, "epoch": 3},
+            [OTHER, OPTIMIZER, 3, 1000, TENSORS],
+            {"student": OTHER, "teacher": {f"backbone.{key}": value for key, value in TENSORS.items()}},
+            {
+                "state_dict": {f"model.{key}": value for key, value in TENSORS.items()},
+                "pytorch-lightning_version": "1.9",
+            },
+            {f"_orig_mod.module.{key}": value for key, value in TENSORS.items()},
+            {"state_dict": TENSORS, "lr_schedulers": [{"milestones": collections.Counter([3, 5])}]},
+            collections.OrderedDict(TENSORS),
+            {key: torch.nn.Parameter(value) for key, value in TENSORS.items()},
+        ],
+        ids=range(14),
+    )
+    @pytest.mark.parametrize("zipped", [True, False])
+    def test_the_weights_are_found(self, tmp_path, content, zipped):
+        torch.save(content, tmp_path / "m.pt", _use_new_zipfile_serialization=zipped)
+        assert same(read(tmp_path / "m.pt")[0])
+
+    def test_tied_weights(self, tmp_path):
+        torch.save({**TENSORS, "tied": TENSORS["a.weight"]}, tmp_path / "m.pt")
+        assert len(read(tmp_path / "m.pt")[0]) == 3
+
+    def test_parts_of_one_storage(self, tmp_path):
+        flat = torch.arange(10.0)
+        torch.save({"a.weight": flat[:6].view(2, 3), "b": flat[6:]}, tmp_path / "m.pt")
+        state, _ = read(tmp_path / "m.pt")
+        torch.testing.assert_close(state, {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.arange(6.0, 10)})
+
+    def test_saved_on_a_gpu(self, tmp_path):
+        """Such files name another class of storage; everything else is the same."""
+        torch.save(TENSORS, tmp_path / "m.pt")
+        with zipfile.ZipFile(tmp_path / "m.pt") as archive:
+            parts = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+        with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content.replace(b"ctorch\nFloatStorage", b"ctorch.cuda\nFloatStorage"))
+        assert same(read(tmp_path / "m.pt")[0])
+
+    @pytest.mark.parametrize("protocol", [4, 5])
+    def test_a_later_pickle_protocol_is_named(self, tmp_path, protocol):
+        torch.save(TENSORS, tmp_path / "m.pt", pickle_protocol=protocol)
+        with pytest.raises(UnsupportedCheckpoint, match=f"is a pickle of protocol {protocol}, and those of 2 and 3"):
+            read(tmp_path / "m.pt")
+
+    def test_training_settings_are_named(self, tmp_path):
+        torch.save({"model": TENSORS, "args": argparse.Namespace(lr=0.1)}, tmp_path / "m.pt")
+        with pytest.raises(UnsupportedCheckpoint, match="names argparse.Namespace, .* one with weights alone"):
+            read(tmp_path / "m.pt")
+
+    def test_what_else_is_there_is_told(self, tmp_path):
+        torch.save({"optimizer": self.OPTIMIZER, "epoch": 3}, tmp_path / "m.pt")
+        with pytest.raises(UnsupportedCheckpoint, match="it holds: optimizer, epoch"):
+            read(tmp_path / "m.pt")

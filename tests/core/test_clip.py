@@ -272,8 +272,11 @@ class TestFile:
             ({"ln_final.bias": None}, r"does not load as CLIP tiny; keys: 1 missing \(ln_final.bias\)"),
             ({"extra": torch.zeros(2)}, r"keys: 1 left over \(extra\)"),
             ({"visual.proj": torch.zeros(32, 8)}, r"keys: 1 of another shape \(visual.proj\)"),
-            ({"ln_final.bias": torch.full((16,), torch.nan)}, r"keys: 1 not plain numbers \(ln_final.bias\)"),
-            ({"ln_final.bias": torch.ones(16).to(torch.float8_e4m3fn)}, "1 not plain numbers"),
+            (
+                {"ln_final.bias": torch.full((16,), torch.nan)},
+                "is damaged: its weight ln_final.bias has values from nan",
+            ),
+            ({"ln_final.bias": torch.ones(16).to(torch.float8_e4m3fn)}, r"has float8_e4m3fn weights \(ln_final.bias\)"),
         ],
     )
     def test_what_does_not_fit_is_named(self, tmp_path, state, change, message):

@@ -265,14 +265,26 @@ class TestCheckpointCommands:
 
     def test_verify_with_a_hash(self, file, capsys):
         digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        assert main(["inspect", file, "--verify", digest.upper()]) == 0
+        assert main(["inspect", "--sha256", digest.upper(), file]) == 0
         assert self.rows(capsys)["sha256"] == [digest]
-        assert main(["inspect", file, "--verify", "0" * 64]) == 1
+        with pytest.raises(SystemExit, match="2"):
+            main(["inspect", file, "--sha256", "12ab"])
+        assert "give 64 hexadecimal digits" in capsys.readouterr().err
+        assert main(["inspect", file, "--sha256", "0" * 64]) == 1
         assert "is not the file with SHA-256 000" in capsys.readouterr().err
 
     def test_verify_with_the_published_ones(self, file, capsys, monkeypatch):
-        assert main(["inspect", file, "--verify"]) == 1
-        assert "is not verified" in capsys.readouterr().err
+        assert main(["inspect", "--verify", file]) == 1
+        assert "cannot be verified: no published file with this SHA-256 is known" in capsys.readouterr().err
+        for name, told in (
+            ("ffhq_p2.pt", "cannot be verified: no SHA-256 is published of ffhq_p2.pt"),
+            ("ffhq_10m.pt", "is not the published ffhq_10m.pt, whose SHA-256 is 81d53574"),
+            ("256x256_diffusion.pt", "is not the published 256x256_diffusion.pt, which has 2215479544 bytes"),
+        ):
+            renamed = Path(file).with_name(name)
+            renamed.write_bytes(Path(file).read_bytes())
+            assert main(["inspect", "--verify", str(renamed)]) == 1
+            assert told in capsys.readouterr().err
         monkeypatch.setattr("qs_core.__main__.by_sha256", lambda _: KNOWN[0])
         assert main(["inspect", file, "--verify"]) == 0
         assert KNOWN[0].name in capsys.readouterr().out

@@ -12,7 +12,7 @@ from qs_core.anchors import Anchors
 from qs_core.crops import Crops
 from qs_core.errors import MemoryShortage
 from qs_core.features.clip import text_direction
-from qs_core.guidance import Economy, bind, evaluate
+from qs_core.guidance import Economy, bind, evaluate, guarded, out_of_memory
 from qs_core.losses.base import Term
 from qs_core.losses.clip import CLIPLoss
 from qs_core.losses.pixel import MSE
@@ -123,6 +123,74 @@ def test_without_crops_the_unet_is_the_first_to_spare(learned, picture):
 
     gradient(learned, (Term(1.0, Short()),), picture(1), economy, seeds=(0,))
     assert economy.level == 2 and economy.at_once is None
+
+
+def test_where_the_unet_itself_runs_short_its_blocks_are_the_first_to_spare(monkeypatch, learned, terms, picture):
+    source, economy, unet, attempts = picture(1), Economy(), type(learned.network).forward, []
+    plain = gradient(learned, terms, source, seeds=(3,))
+
+    def forward(*arguments, **options):
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return unet(*arguments, **options)
+
+    monkeypatch.setattr(type(learned.network), "forward", forward)
+    spared = gradient(learned, terms, source, economy, seeds=(3,))
+    assert (economy.at_once, economy.recompute, len(attempts)) == (None, True, 2)
+    torch.testing.assert_close(spared.gradient, plain.gradient, **SAME)
+
+
+def test_a_loss_without_crops_spares_no_crops_of_another(learned, terms, picture):
+    class Short:
+        attempts = 0
+
+        def against(self, source, generators):
+            def loss(view):
+                self.attempts += 1
+                if self.attempts == 1:
+                    raise torch.OutOfMemoryError("CUDA out of memory.")
+                return {"mse": (view.estimate - source).square().mean((1, 2, 3))}
+
+            return loss
+
+    economy = Economy()
+    gradient(learned, (*terms, Term(1.0, Short())), picture(1), economy, seeds=(0,))
+    assert (economy.at_once, economy.recompute) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "meant"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 18.03 GB, other allocations: 2.11 GB)."), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:81] data. DefaultCPUAllocator: not enough memory: you …"), True),
+        (RuntimeError("Sizes of tensors must match except in dimension 1."), False),
+        (ValueError("DefaultCPUAllocator: not enough memory"), False),
+        (MemoryShortage("Out of memory at 32x32 (MPS backend out of memory). Use a smaller size."), False),
+    ],
+)
+def test_how_each_device_says_it(error, meant):
+    assert out_of_memory(error) is meant
+
+
+def test_the_cpu_s_own_error_is_taken_for_what_it_is():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50)
+    assert out_of_memory(caught.value)
+
+
+def test_what_no_economy_can_spare_ends_in_the_same_words(picture):
+    def short():
+        raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+
+    message = r"Out of memory at 32x32, batch 2, though nothing was spared \(CUDA out of memory.\). Use a smaller size"
+    with pytest.raises(MemoryShortage, match=message) as caught:
+        guarded(short, picture(1, 2), Economy())
+    assert caught.value.__context__ is None
+    with pytest.raises(ZeroDivisionError):
+        guarded(lambda: 1 / 0, picture(1), Economy())
+    assert guarded(lambda: 3, picture(1), Economy()) == 3
 
 
 def test_without_guidance_nothing_can_be_spared(monkeypatch, learned, picture):

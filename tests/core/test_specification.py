@@ -130,11 +130,12 @@ class TestPublished:
         rows = {row[0]: row[1:] for row in found.rows()}
         read = READ if found.family == "adm" else READ - {"use_scale_shift_norm", "resblock_updown", "num_classes"}
         assert {row for row, (_, origin) in rows.items() if origin == "read"} - {"variance"} == read
-        assert not found.guessed and {origin for _, origin in rows.values()} <= {"read", "looked up"}
+        assert not found.guessed and {origin for _, origin in rows.values()} <= {"read", "looked up by shapes"}
         if found.family == "adm":
             heads = "num_head_channels" if flags["num_head_channels"] > 0 else "num_heads"
-            assert rows[heads] == (flags[heads], "looked up")
-            assert rows["use_new_attention_order"] == (flags.get("use_new_attention_order", False), "looked up")
+            assert rows[heads] == (flags[heads], "looked up by shapes")
+            order = flags.get("use_new_attention_order", False)
+            assert rows["use_new_attention_order"] == (order, "looked up by shapes")
 
     @pytest.mark.parametrize("name", PUBLISHED)
     def test_the_network_on_the_meta_device_has_exactly_those_keys_and_shapes(self, manifests, name):
@@ -165,7 +166,9 @@ class TestPublished:
         config = ADMConfig(128, (1, 2, 3, 4), 3, (4, 8), 6, True, False, num_head_channels=0, num_heads=4)
         with torch.device("meta"):
             state = ADMUNet(config).state_dict()
-        with pytest.raises(UnsupportedCheckpoint, match="is OpenAI improved-diffusion ImageNet 64.*4000 steps"):
+        with pytest.raises(
+            UnsupportedCheckpoint, match="shapes of OpenAI improved-diffusion ImageNet 64.*give its noise"
+        ):
             specify(state, {}, "mine.pt")
         assert specify(state, {}, "mine.pt", noise_schedule="cosine").noise_schedule == "cosine"
 
@@ -277,7 +280,7 @@ class TestPrecedence:
         assert (found.image_size, found.origins["image_size"]) == (32, "guessed")  # attention at 16 pixels
         self.known(monkeypatch, self.entry())
         found = specify(self.STATE, {})
-        assert (found.image_size, found.origins["image_size"]) == (96, "looked up")
+        assert (found.image_size, found.origins["image_size"]) == (96, "looked up by shapes")
         assert (found.config.num_head_channels, found.noise_schedule) == (16, "cosine")
         found = specify(self.STATE, {"image_size": 48, "num_heads": 2})
         assert (found.image_size, found.origins["image_size"]) == (48, "stated")
@@ -293,8 +296,9 @@ class TestPrecedence:
         )
         found = specify(self.STATE, {}, digest=lambda: "b" * 64)
         assert (found.image_size, found.config.num_head_channels) == (128, 8)
+        assert found.origins["image_size"] == "looked up"
         unknown = specify(self.STATE, {}, digest=lambda: "c" * 64)
-        assert unknown.noise_schedule == "cosine" and unknown.origins["noise_schedule"] == "looked up"
+        assert unknown.noise_schedule == "cosine" and unknown.origins["noise_schedule"] == "looked up by shapes"
         assert {"image_size", "num_head_channels"} <= set(unknown.guessed)
 
     def test_the_hash_is_taken_only_where_it_decides(self, monkeypatch):
@@ -303,6 +307,19 @@ class TestPrecedence:
 
         self.known(monkeypatch, self.entry("one", "a" * 64), self.entry("two", "b" * 64))
         assert specify(self.STATE, {}, digest=never).image_size == 96
+
+    def test_a_file_of_the_published_name_and_shapes_is_looked_up_as_that_one(self, monkeypatch):
+        one, two = self.entry("one"), self.entry("two", image_size=128)
+        self.known(monkeypatch, one, two)
+        monkeypatch.setattr(specification, "by_file", lambda name: two if name == "two.pt" else None)
+        found = specify(self.STATE, {}, "two.pt")
+        assert (found.image_size, found.origins["image_size"]) == (128, "looked up")
+
+    def test_guided_diffusions_other_flags_must_agree_with_the_shapes(self):
+        agreed = {"learn_sigma": True, "class_cond": False, "num_channels": 32, "num_res_blocks": 1}
+        assert specify(self.STATE, {}, **agreed, resblock_updown=True, use_scale_shift_norm=True).config
+        with pytest.raises(InputError, match="learn_sigma=False is given, but the shapes of m.pt say True. Leave"):
+            specify(self.STATE, {}, "m.pt", learn_sigma=False)
 
     @pytest.mark.parametrize(
         "header, message",
@@ -342,7 +359,7 @@ class TestConvert:
         content = bytearray((tmp_path / "m.safetensors").read_bytes())
         content[-3] ^= 1  # the lowest bits of a mantissa
         (tmp_path / "m.safetensors").write_bytes(content)
-        with pytest.raises(UnsupportedCheckpoint, match="is damaged: its checksum"):
+        with pytest.raises(UnsupportedCheckpoint, match="is damaged, or was changed by another program: its checksum"):
             load_model(tmp_path / "m.safetensors")
 
     def test_what_it_cannot_write(self, tmp_path):
