@@ -37,8 +37,9 @@ class QSCompareGrid:
                 ),
                 "labels": text(
                     "",
-                    "What stands above the pictures, one a line; for a table, one for each column. Or link the labels "
-                    "of Prompt List. Empty: none. The font has Latin letters only.",
+                    "What stands above the pictures, one a line; for a table, one for each column or each picture, "
+                    "batch by batch. Or link the labels of Prompt List. Empty: none. The font has plain Latin letters: "
+                    "accents are left off, and other scripts show as boxes.",
                     multiline=True,
                 ),
                 "columns": whole(
@@ -92,16 +93,28 @@ class QSCompareGrid:
 def table(
     batches: Sequence[Sequence[Tensor]], sources: Sequence[Tensor], labels: Sequence[str], source_label: str
 ) -> list[list[Cell]]:
-    """A row for each picture of the batches, a column for each batch, labels above the first row."""
-    columns = [list(batch) for batch in batches]
-    names = _as_many(labels, len(columns), "columns")
-    height = max(map(len, columns))
+    """A row for each picture of the batches, a column for each batch; labels above the first row, or each picture.
+
+    Raises InputError unless there are no sources, one, or one for each row.
+    """
+    height = max(map(len, batches))
+    if len(sources) not in (0, 1, height):
+        raise InputError(f"{len(sources)} sources for {height} rows. Give one for each row, one for all, or none.")
+    columns = _columns(batches, labels)
     if sources:
-        columns.insert(0, list(sources) * height if len(sources) == 1 else list(sources))
-        names.insert(0, source_label)
+        each = list(sources) * height if len(sources) == 1 else sources
+        columns.insert(0, [Cell(picture, "" if row else source_label) for row, picture in enumerate(each)])
+    return [[column[row] if row < len(column) else Cell(None) for column in columns] for row in range(height)]
+
+
+def _columns(batches: Sequence[Sequence[Tensor]], labels: Sequence[str]) -> list[list[Cell]]:
+    each = iter(labels)
+    if len(labels) == sum(map(len, batches)):
+        return [[Cell(picture, next(each)) for picture in batch] for batch in batches]
+    names = _as_many(labels, len(batches), "columns")
     return [
-        [Cell(c[row] if row < len(c) else None, "" if row else name) for c, name in zip(columns, names, strict=True)]
-        for row in range(max(height, len(sources)))
+        [Cell(picture, "" if row else name) for row, picture in enumerate(batch)]
+        for batch, name in zip(batches, names, strict=True)
     ]
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..qs_core.errors import InputError
-from .lettering import BACKGROUND, INK, PAPER, PAPER_INK, font, wrap
+from .lettering import BACKGROUND, INK, OVERSAMPLE, PAPER, PAPER_INK, font, one_line, wrap
 
 THEMES = {"dark": (BACKGROUND, INK), "light": (PAPER, PAPER_INK)}
 LEGIBLE = 256  # pixels of a cell's short side, below which labels hardly fit
 LARGEST = 16384  # pixels a side that a drawing may have
-OVERSAMPLE = 4  # shapes are drawn that much larger and shrunk, for smooth edges
+LARGEST_AREA = 64_000_000  # pixels in all: 0.8 GB as an IMAGE, and twice that while it is put together
 LAYOUTS = ("side_by_side", "split", "stacked")
 
 
@@ -53,50 +53,44 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
 def grid(rows: Sequence[Sequence[Cell]], look: Look) -> Tensor:
     """(H, W, 3) in [0, 1]: all pictures at the same short side, aspect kept, columns and rows as wide as they need.
 
-    Raises InputError for a grid too large to draw.
+    Raises InputError for a grid too large to draw, before anything is.
     """
-    rows = _scaled(rows, look.size)
+    short = look.size or max(
+        [LEGIBLE, *(min(c.picture.shape[:2]) for row in rows for c in row if c.picture is not None)]
+    )
+    sizes = [[_scaled(cell, short) for cell in row] for row in rows]
     across = max(len(row) for row in rows)
-    widths = [max(_side(row[k], 1) for row in rows if k < len(row)) for k in range(across)]
-    heights = [max(_side(cell, 0) for cell in row) for row in rows]
+    widths = [max(row[k][1] for row in sizes if k < len(row)) for k in range(across)]
+    heights = [max(height for height, _ in row) for row in sizes]
     total = sum(widths) + (across + 1) * look.gap
     tall = sum(heights) + (len(rows) + 1) * look.gap
-    if max(tall, total) > LARGEST:
+    if max(tall, total) > LARGEST or tall * total > LARGEST_AREA:
         raise InputError(
             f"A grid of {len(rows)} rows and {across} columns would be {total}x{tall}; at most {LARGEST} pixels a side "
-            "are drawn. Lower size, or give fewer pictures."
+            f"and {LARGEST_AREA // 10**6} million in all are drawn. Lower size, or give fewer pictures."
         )
-    bands = [_band(row, widths, height, look) for row, height in zip(rows, heights, strict=True)]
+    bands = [_band(row, its, widths, look) for row, its in zip(rows, sizes, strict=True)]
     return torch.cat([*bands, _fill(look.gap, total, look)])
 
 
-def _side(cell: Cell, dim: int) -> int:
-    return 0 if cell.picture is None else cell.picture.shape[dim]
+def _scaled(cell: Cell, short: int) -> tuple[int, int]:
+    """Height and width of the cell's picture once its short side is at `short`; 0 without one."""
+    if cell.picture is None:
+        return 0, 0
+    height, width = cell.picture.shape[:2]
+    scale = short / min(height, width)
+    return round(height * scale), round(width * scale)
 
 
-def _scaled(rows: Sequence[Sequence[Cell]], size: int) -> list[list[Cell]]:
-    pictures = [cell.picture for row in rows for cell in row if cell.picture is not None]
-    short = size or max(LEGIBLE, *(min(picture.shape[:2]) for picture in pictures))
-    return [[Cell(_to_short_side(cell.picture, short), cell.label) for cell in row] for row in rows]
-
-
-def _to_short_side(picture: Tensor | None, short: int) -> Tensor | None:
-    if picture is None:
-        return None
-    scale = short / min(picture.shape[:2])
-    return resize(picture, *(round(side * scale) for side in picture.shape[:2]))
-
-
-def _band(row: Sequence[Cell], widths: Sequence[int], height: int, look: Look) -> Tensor:
-    """One row of the grid with its labels above."""
+def _band(row: Sequence[Cell], sizes: Sequence[tuple[int, int]], widths: Sequence[int], look: Look) -> Tensor:
+    """One row of the grid, its pictures at the given sizes, with its labels above."""
     lefts = [look.gap + sum(widths[:k]) + k * look.gap for k in range(len(widths))]
     total = lefts[-1] + widths[-1] + look.gap
-    pictures = _fill(height, total, look)
-    for cell, left, width in zip(row, lefts, widths, strict=False):  # the last row may be short
+    pictures = _fill(max(height for height, _ in sizes), total, look)
+    for cell, (h, w), left, width in zip(row, sizes, lefts, widths, strict=False):  # the last row may be short
         if cell.picture is not None:
-            h, w = cell.picture.shape[:2]
             start = left + (width - w) // 2
-            pictures[:h, start : start + w] = cell.picture
+            pictures[:h, start : start + w] = resize(cell.picture, h, w)
     return torch.cat([_labels([cell.label for cell in row], lefts, widths, total, look), pictures])
 
 
@@ -145,24 +139,25 @@ def before_after(before: Tensor, after: Tensor, layout: str, position: float, la
     height, width = before.shape[:2]
     unit = max(14, round(min(height, width) / 18))
     if layout == "split":
-        drawn = torch.cat([before[:, : round(position * width)], after[:, round(position * width) :]], dim=1)
-        drawn = _with_divider(drawn, round(position * width), unit) if 0 < position < 1 else drawn
-        corners = [(0, 0), (width, 0)]
+        cut = round(position * width)
+        drawn = torch.cat([before[:, :cut], after[:, cut:]], dim=1)
+        drawn = _with_divider(drawn, cut, unit) if 0 < position < 1 else drawn
+        areas = [(0, 0, cut), (0, cut, width)]
     else:
         dim = 0 if layout == "stacked" else 1
         line = torch.ones_like(before[: max(2, unit // 6)] if dim == 0 else before[:, : max(2, unit // 6)])
         drawn = torch.cat([before, line, after], dim=dim)
-        corners = [(0, 0), (0, height + len(line)) if dim == 0 else (drawn.shape[1], 0)]
-    shown = [bool(position > 0 or layout != "split"), bool(position < 1 or layout != "split")]
-    for label, (x, y), wanted in zip(labels, corners, shown, strict=True):
-        drawn = _with_tag(drawn, label, x, y, unit) if label.strip() and wanted else drawn
+        down, right = (height + line.shape[0], 0) if dim == 0 else (0, width + line.shape[1])
+        areas = [(0, 0, width), (down, right, right + width)]
+    for label, (top, left, right), to_right in zip(labels, areas, (False, layout != "stacked"), strict=True):
+        drawn = _with_tag(drawn, label, (top, left, top + height, right), to_right, unit)
     return drawn
 
 
 def _with_divider(picture: Tensor, x: int, unit: int) -> Tensor:
     """A white line, and a round handle with two arrows in its middle."""
     height, width = picture.shape[:2]
-    thick, r, s = max(2, unit / 7), unit * 0.95, OVERSAMPLE
+    thick, r, s = max(2, unit / 7), min(unit * 0.95, height / 6, width / 6), OVERSAMPLE
     left, right = max(0, math.floor(x - r - 2)), min(width, math.ceil(x + r + 2))
     part = Image.new("RGBA", ((right - left) * s, height * s), (255, 255, 255, 0))
     pen, middle, y = ImageDraw.Draw(part), (x - left) * s, height / 2 * s
@@ -174,17 +169,20 @@ def _with_divider(picture: Tensor, x: int, unit: int) -> Tensor:
     return _over(picture, part, left, 0)
 
 
-def _with_tag(picture: Tensor, label: str, x: int, y: int, unit: int) -> Tensor:
-    """The label on a dark plate in the upper corner at (x, y): the left one, or the right one where x is the width."""
+def _with_tag(picture: Tensor, label: str, area: tuple[int, int, int, int], to_right: bool, unit: int) -> Tensor:
+    """The label on a dark plate in an upper corner of its area (top, left, bottom, right), if it fits in there."""
     face, s = font(unit * OVERSAMPLE), OVERSAMPLE
-    margin, inner = round(unit * 0.6), round(unit * 0.5)
-    (text,) = wrap(label, face, (picture.shape[1] - 2 * margin - 2 * inner) * s)[:1]
-    size = (math.ceil(face.getlength(text) / s) + 2 * inner, round(unit * 1.7))
-    plate = Image.new("RGBA", (size[0] * s, size[1] * s), (*BACKGROUND, 0))
+    margin, inner, tall = round(unit * 0.6), round(unit * 0.5), round(unit * 1.7)
+    top, left, bottom, right = area
+    text = one_line(label, face, (right - left - 2 * margin - 2 * inner) * s)
+    if not text or bottom - top < tall + 2 * margin:
+        return picture
+    wide = math.ceil(face.getlength(text) / s) + 2 * inner
+    plate = Image.new("RGBA", (wide * s, tall * s), (*BACKGROUND, 0))
     pen = ImageDraw.Draw(plate)
     pen.rounded_rectangle([0, 0, plate.width - 1, plate.height - 1], unit * 0.4 * s, fill=(*BACKGROUND, 190))
     pen.text((inner * s, unit * 0.25 * s), text, (*INK, 255), face)
-    return _over(picture, plate, x - size[0] - margin if x else margin, y + margin)
+    return _over(picture, plate, right - wide - margin if to_right else left + margin, top + margin)
 
 
 def _over(picture: Tensor, drawing: Image.Image, left: int, top: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..qs_core import pictures
-from .lettering import BACKGROUND, FAINT, INK, font
+from .lettering import BACKGROUND, FAINT, INK, OVERSAMPLE, font
 
 # Matplotlib's "plasma" (CC0, by N. Smith and S. van der Walt) at even distances, dark to bright.
 PLASMA = (
@@ -26,7 +26,6 @@ PLASMA = (
     (252, 206, 37),
     (240, 249, 33),
 )
-OVERSAMPLE = 3  # dots are drawn that much larger and shrunk, for smooth edges
 
 
 @dataclass(frozen=True)

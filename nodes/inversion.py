@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..qs_core import pictures, transfer
 from ..qs_core.errors import InputError
+from ..qs_core.guidance import Economy
 from ..qs_core.pipeline import default_size
 from ..qs_core.randomness import batch_seeds, streams
 from ..qs_core.schedule import make_schedule
@@ -19,9 +20,9 @@ from .seam import (
     bring,
     from_image,
     from_mask,
+    in_portions,
     leaves_inference_mode,
     plain,
-    portions,
     walk_bytes,
 )
 from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, whole, wire
@@ -46,6 +47,11 @@ class Inverted:
         """Height and width that the U-Net sees."""
         return tuple(self.inversion.source.shape[-2:])
 
+    @property
+    def patcher(self) -> object | None:
+        """By it ComfyUI's cache sees that this holds a network."""
+        return self.model.patcher
+
     def __len__(self) -> int:
         return len(self.image)
 
@@ -59,11 +65,11 @@ class Inverted:
         return replace(self, image=self.image[rows], inversion=replace(i, source=i.source[rows], x_t=i.x_t[rows]))
 
     def dial(self, strength: float, mask: Tensor | None, feather: int) -> Dial:
-        """Strength times mask (a MASK, None for all), feathered. A mask that is even may have any size."""
+        """Strength times mask (a MASK, None for all), feathered. Masks that are even may have any size."""
         if mask is None:
             return Dial(strength, strength)
         mask = from_mask(mask, len(self))
-        if mask.min() == mask.max():  # such as the black one of Load Image, 64x64
+        if (mask.amin((1, 2)) == mask.amax((1, 2))).all():  # such as the black one of Load Image, 64x64
             mask = mask[:, :1, :1].repeat(1, *self.frame.original)
         mask = feathered(pictures.mask_of(mask, *self.frame.original), feather)
         fitted = pictures.fit_mask(mask, self.short, self.model.core.multiple, self.fit)
@@ -152,11 +158,11 @@ class EncodeInvertDDIM:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, steps=None, skip=None, start=None, spacing=None):  # None: linked, known later
-        if None in (steps, skip, start):
+    def VALIDATE_INPUTS(cls, steps=None, skip=None, start=None, spacing=""):  # None: linked, known later
+        if None in (steps, skip, start, spacing):
             return True
         try:
-            transfer.count_steps(make_schedule((spacing or "").strip() or str(steps)), skip, start)
+            transfer.count_steps(make_schedule(spacing.strip() or str(steps)), skip, start)
         except InputError as error:
             return str(error)
         return True
@@ -178,16 +184,18 @@ class EncodeInvertDDIM:
         core, short = model.core, size or default_size(model.core)
         source, frame = pictures.fit(from_image(image), short, core.multiple, fit)
         schedule = core.schedule(spacing.strip() or str(steps))
-        count, total = len(source), transfer.count_steps(schedule, skip, start)
+        seeds = batch_seeds(start_seed, len(source))
+        tell = Progress(transfer.count_steps(schedule, skip, start), len(source), preview_every)
         device = bring(model, memory=walk_bytes(core, source))
-        for_start = streams(batch_seeds(start_seed, count)).start
-        parts, states = portions(count, walk_bytes(core, source[:1]), device), []
-        tell = Progress(len(parts) * total, preview_every)
-        for done, rows in enumerate(parts):
-            walk = transfer.begin(core, schedule, source[rows].to(device), skip, start, for_start[rows])
+
+        def states(rows: slice, _: Economy) -> tuple[Tensor, int]:
+            randomness = streams(seeds[rows]).start  # anew at each attempt
+            walk = transfer.begin(core, schedule, source[rows].to(device), skip, start, randomness)
             for number, reached in enumerate(walk, 1):
-                tell(done * total + number, frame.restore(reached.x))
-            states.append(reached.x.cpu())
-        inversion = transfer.Inversion(core, schedule, source, torch.cat(states), reached.i)
+                tell(rows, number, frame.restore(reached.x))
+            return reached.x.cpu(), reached.i
+
+        parts = in_portions(source, walk_bytes(core, source[:1]), device, states)
+        inversion = transfer.Inversion(core, schedule, source, torch.cat([x_t for x_t, _ in parts]), parts[-1][1])
         original = rearrange(plain(image), "b h w c -> b c h w").contiguous()
         return (Inverted(inversion, frame, model, original, short, fit),)

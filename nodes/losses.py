@@ -1,14 +1,17 @@
 """The losses as nodes: each appends one recipe to QS_LOSSES, and the sampler makes it a term once it knows the picture.
 
-A recipe of a kind takes the place of the sampler's own loss of that kind; several of a kind add up. Each node has an
-optional `losses` input of its output's own type, so that ComfyUI's bypass leaves its loss out.
+A recipe of a kind takes the place of the sampler's own loss of that kind, and of a style preset's wherever in the chain
+it stands; several of a kind add up. Each node has an optional `losses` input of its output's own type, so that
+ComfyUI's bypass leaves its loss out.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..qs_core.anchors import Anchors, Attention
@@ -20,9 +23,9 @@ from ..qs_core.losses.contrastive import Contrastive
 from ..qs_core.model import DiffusionModel
 from ..qs_core.settings import Settings, make_term, parse_attend
 from ..qs_core.transfer import Inversion
-from .seam import Loaded, hold, leaves_inference_mode
+from .seam import TORCHVISION, VGG_FOLDER, Loaded, hold, leaves_inference_mode, vgg_names, vgg_path
 from .text import Text
-from .widgets import CATEGORY, anchor_widgets, anchors_widget, crop_widgets, number, text, weight, wire
+from .widgets import CATEGORY, anchor_widgets, anchors_widget, choice, crop_widgets, number, text, weight, wire
 
 VGG_WEIGHT = 100.0  # that of ZeCon's command
 
@@ -38,7 +41,8 @@ class VGG:
 class Recipe:
     """A wished loss: its kind (of settings.TERMS), its own settings, the share of the walk it acts in, its networks.
 
-    `layers` (resolutions, None for all) and `tau` are the contrastive loss's.
+    `layers` (resolutions, None for all) and `tau` are the contrastive loss's. `preset`: whether a style preset brought
+    it, and not a node of its own.
     """
 
     kind: str
@@ -48,6 +52,12 @@ class Recipe:
     vgg: Loaded | None = None
     layers: tuple[int, ...] | None = None
     tau: float = 0.07
+    preset: bool = False
+
+    @property
+    def patcher(self) -> object | None:
+        """By it ComfyUI's cache sees that this holds a network."""
+        return next((loaded.patcher for loaded in networks((self,))), None)
 
     def term(self, base: Settings, inversion: Inversion, its_text: Text) -> Term:
         """The term of this loss in a walk from the inversion; what the recipe does not set is as in `base`."""
@@ -73,7 +83,8 @@ def networks(losses: Losses) -> list[Loaded]:
 
 def window(inversion: Inversion, span: tuple[float, float]) -> tuple[int, int]:
     """The first and the last timestep of a share (begin, end) of the walk's steps, 0 its noisy start, 1 its end."""
-    first, last = (math.ceil(share * inversion.start) for share in span)
+    # 0.28 of 25 steps are 7 but for rounding, and its ceiling would be 8.
+    first, last = (math.ceil(round(share * inversion.start, 6)) for share in span)
     timesteps = [int(t) for t in inversion.schedule.timesteps]
     if first >= last:
         raise InputError(
@@ -93,6 +104,13 @@ def narrow(
         there = ", ".join(str(r) for r in dict.fromkeys(resolutions))
         raise InputError(f"No layer has resolution {missing[0]}; there are {there}. Leave layers empty for all.")
     kept = [k for k, resolution in enumerate(resolutions) if not layers or resolution in layers]
+    outside = [r for r in attend if r not in layers] if layers and isinstance(attend, tuple) else []
+    if outside:
+        left = ", ".join(str(r) for r in dict.fromkeys(layers))
+        raise InputError(
+            f"attend names resolution {outside[0]}, which layers leaves out; there are {left}. Choose among those, or "
+            "leave attend empty for the two deepest of them."
+        )
     chosen = loss.anchors.attend if attend else kept[-2:]
     anchors = replace(loss.anchors, attend=frozenset(kept.index(k) for k in kept if k in chosen))
 
@@ -103,7 +121,9 @@ def narrow(
     return replace(loss, encode=encode, anchors=anchors)
 
 
-def losses_input(tooltip: str = "This one is added to them.") -> tuple:
+def losses_input(
+    tooltip: str = "This one is added to them, and takes the place of a style preset's own of its kind.",
+) -> tuple:
     """The optional input by which loss nodes chain."""
     return wire("QS_LOSSES", f"Further losses, from another loss node or a style preset. {tooltip}")
 
@@ -327,7 +347,8 @@ class QSVGGLoss(Node):
 
     DESCRIPTION = (
         "Holds edges and texture through the shallow features of VGG-19, as ZeCon does. It needs torchvision's VGG-19 "
-        "weights on this machine (nothing is downloaded; where they belong is said if they are missing)."
+        f"weights, in torchvision's cache or in models/{VGG_FOLDER} (nothing is downloaded; where they belong is said "
+        "if they are missing)."
     )
     SEARCH_ALIASES = ["vgg loss", "perceptual loss", "content loss", "VGG19", "feature loss"]
 
@@ -336,10 +357,21 @@ class QSVGGLoss(Node):
         return {
             "required": {
                 "weight": weight("vgg", "Higher: edges and texture of the photo stay.", VGG_WEIGHT),
-                "weights_file": text("", "The path of a VGG-19 file of torchvision's. Empty: torchvision's own cache."),
+                "weights_file": choice(
+                    vgg_names(),
+                    TORCHVISION,
+                    f"VGG-19 weights of torchvision's: torchvision, its own cache, or a file in models/{VGG_FOLDER}.",
+                ),
             },
             "optional": {"losses": losses_input(), **span_widgets()},
         }
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, weights_file=None):  # None: linked, known later
+        try:
+            return weights_file is None or bool(vgg_path(weights_file) or True)
+        except InputError as error:
+            return str(error)
 
     @leaves_inference_mode
     def add(
@@ -354,8 +386,16 @@ class QSVGGLoss(Node):
         return ((*losses, vgg_recipe(weight, weights_file, its_span)),)
 
 
-def vgg_recipe(weight: float, weights_file: str = "", its_span: tuple[float, float] = (0.0, 1.0)) -> Recipe:
-    """The VGG loss with its network, which a weight of 0 does not load."""
-    path = Path(weights_file.strip()) if weights_file.strip() else None
-    network = hold(VGG(load_vgg(path=path))) if weight else None
+def vgg_recipe(weight: float, weights_file: str = TORCHVISION, its_span: tuple[float, float] = (0.0, 1.0)) -> Recipe:
+    """The VGG loss with its network, which a weight of 0 does not load. Raises InputError for a file that is none of
+    `vgg_names()`."""
+    path = vgg_path(weights_file)
+    network = _vgg(path, path and path.stat().st_mtime_ns, torch.hub.get_dir()) if weight else None
     return Recipe("vgg", {"vgg": weight}, its_span, vgg=network)
+
+
+@functools.lru_cache(maxsize=1)
+def _vgg(path: Path | None, changed: int | None, cache: str) -> Loaded:
+    """The network of a file, None for torchvision's own in its cache, read once: it is half a gigabyte, of which two
+    layers are kept. A file that changed, or another cache, is another key."""
+    return hold(VGG(load_vgg(path)))

@@ -1,5 +1,8 @@
 """QSStylePreset: the weights of a style by name, as losses that the user can still change."""
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from ..qs_core.errors import InputError
 from ..qs_core.presets import PRESETS, preset
 from ..qs_core.settings import TERMS
@@ -24,7 +27,7 @@ FIELDS = {
     "range": ("range",),
     "vgg": ("vgg",),
 }
-CARRIED = {"prompts", "source_prompt", "steps", "skip", *(name for names in FIELDS.values() for name in names)}
+CARRIED = {"prompts", "source_prompt", *(name for names in FIELDS.values() for name in names)}
 
 
 class QSStylePreset:
@@ -33,8 +36,8 @@ class QSStylePreset:
     CATEGORY = CATEGORY
     DESCRIPTION = (
         "The weights of a style by name: the built-in styles, and those of the ZeCon paper, which were set for its own "
-        "networks at 256 pixels. Two dials change them. Link prompts to CLIP Text Direction, losses to the sampler, "
-        "steps and skip to Invert Image; summary says what is left to set by hand."
+        "networks at 256 pixels. Two dials change them. Link prompts to CLIP Text Direction and losses to the sampler; "
+        "summary says what to set by hand, such as steps and skip of Invert Image."
     )
     SEARCH_ALIASES = ["preset", "style", "ZeCon weights", "recommended settings", "watercolor", "mosaic", "sketch"]
     RETURN_TYPES = ("STRING", "STRING", "QS_LOSSES", "INT", "INT", "STRING")
@@ -43,8 +46,8 @@ class QSStylePreset:
         "What the picture should become, for CLIP Text Direction.",
         "What it is now, for CLIP Text Direction.",
         "The style's losses, for the sampler.",
-        "Steps to the noise, for Invert Image.",
-        "Steps to leave out, for Invert Image.",
+        "Steps to the noise, for Invert Image. Better typed in there: linked, it inverts anew after any change here.",
+        "Steps to leave out, for Invert Image. Better typed in there: linked, it inverts anew after any change here.",
         "The weights and their origin, and what the style sets on other nodes, to read with Preview Any.",
     )
     FUNCTION = "choose"
@@ -69,7 +72,11 @@ class QSStylePreset:
                     "it edges and texture are held a little less.",
                 ),
             },
-            "optional": {"losses": losses_input("One of a kind takes the place of this style's own of that kind.")},
+            "optional": {
+                "losses": losses_input(
+                    "One of a kind takes the place of this style's own, as does one that is added after it."
+                )
+            },
         }
 
     @classmethod
@@ -84,24 +91,24 @@ class QSStylePreset:
         settings = preset(style_name)
         weights = {name: style * settings.get(name, DEFAULTS[name]) for name in STYLE}
         weights |= {name: content * settings.get(name, DEFAULTS[name]) for name in CONTENT}
-        own = recipes({**settings, **weights}, vgg)
         given = {recipe.kind for recipe in losses}
-        chosen = (*(recipe for recipe in own if recipe.kind not in given), *losses)
+        chosen = (*recipes({**settings, **weights}, vgg, without=given), *losses)
         steps, skip = int(settings.get("steps", DEFAULTS["steps"])), settings.get("skip", DEFAULTS["skip"])
         said = summary(style_name, {**settings, **weights}, vgg)
         return "\n".join(settings["prompts"]), settings["source_prompt"], chosen, steps, skip, said
 
 
-def recipes(settings: dict, vgg: bool) -> Losses:
-    """One recipe for each kind of loss whose settings are given; VGG where it is wished and weighs anything."""
+def recipes(settings: dict, vgg: bool, without: Collection[str] = ()) -> Losses:
+    """One recipe for each kind of loss whose settings are given, but for those kinds `without`; VGG where it is wished
+    and weighs anything."""
     made = []
-    for kind in TERMS:
+    for kind in (kind for kind in TERMS if kind not in without):
         its = {name: settings[name] for name in FIELDS[kind] if name in settings}
         if kind == "vgg":
             made += [vgg_recipe(its["vgg"])] if vgg and its["vgg"] else []
         elif its:
             made.append(Recipe(kind, checked(its)))
-    return tuple(made)
+    return tuple(replace(recipe, preset=True) for recipe in made)
 
 
 def summary(name: str, settings: dict, vgg: bool) -> str:

@@ -4,12 +4,13 @@ import torch
 
 from ..qs_core import anchors as kinds
 from ..qs_core.anchors import Attention
+from ..qs_core.guidance import Economy
 from ..qs_core.randomness import seeded
 from ..qs_core.settings import choose_anchors, parse_attend
 from ..qs_core.transfer import content_term
 from .heatmap import Heat, draw
 from .inversion import Inverted
-from .seam import bring, check_cancelled, leaves_inference_mode, to_image, walk_bytes
+from .seam import bring, check_cancelled, in_portions, leaves_inference_mode, to_image, walk_bytes
 from .widgets import CATEGORY, DEFAULTS, anchor_widgets, anchors_widget, whole, wire
 
 
@@ -58,7 +59,6 @@ class QSAttnHeatmap:
             parse_attend(attend),
             attention,
         )
-        check_cancelled()
         heats = layers(inversion, chosen)
         drawn = [
             draw(picture, heat, inversion.frame, short_side)
@@ -72,9 +72,13 @@ def layers(inverted: Inverted, anchors: kinds.Anchors) -> list[list[Heat]]:
     """Per picture, what the contrastive loss selects on each attending layer."""
     core, source = inverted.model.core, inverted.inversion.source
     device = bring(inverted.model, memory=walk_bytes(core, source))
-    bound = content_term(core, 1.0, anchors).loss.against(source.to(device), seeded([0] * len(source)))
-    found = [selection for selection in bound.selections if selection]
-    return [
-        [Heat(selection.entropy[b].cpu(), selection.positions[b].cpu(), anchors.kind) for selection in found]
-        for b in range(len(source))
-    ]
+    loss = content_term(core, 1.0, anchors).loss
+
+    def heats(rows: slice, _: Economy) -> list[list[Heat]]:
+        check_cancelled()
+        part = source[rows]
+        bound = loss.against(part.to(device), seeded([0] * len(part)))
+        found = [(s.entropy.cpu(), s.positions.cpu()) for s in bound.selections if s]
+        return [[Heat(entropy[b], places[b], anchors.kind) for entropy, places in found] for b in range(len(part))]
+
+    return [row for part in in_portions(source, walk_bytes(core, source[:1]), device, heats) for row in part]

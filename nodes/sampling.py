@@ -15,7 +15,7 @@ from ..qs_core.settings import TERMS, Settings, parse_attend
 from .inversion import Inverted
 from .losses import Losses, Recipe, networks
 from .masks import Dial
-from .seam import Loaded, Progress, bring, economy, guidance_bytes, leaves_inference_mode, portions
+from .seam import Loaded, Progress, bring, guidance_bytes, in_portions, leaves_inference_mode
 from .text import Text
 from .widgets import (
     CATEGORY,
@@ -112,8 +112,9 @@ class QSAttnGuidedSampler:
                 "anchors": anchors_widget(advanced=True),
                 "output_size": choice(
                     ["network", "original"],
-                    DEFAULTS["output_size"],
-                    "network: as the U-Net drew it. original: resized to the size of the picture that came in.",
+                    "original",
+                    "original: the size of the picture that came in; what fit crop cut out is scaled to fit into that. "
+                    "network: as the U-Net drew it.",
                     advanced=True,
                 ),
                 "range": weight(
@@ -183,11 +184,18 @@ class QSAttnGuidedSampler:
 
 
 def merged(losses: Losses) -> Losses:
-    """The losses that came in, and the sampler's own of every other kind, in the order of TERMS: randomness goes by
-    it, so that a node with the sampler's own values changes nothing. VGG comes from outside alone."""
-    own = {kind: (Recipe(kind, {}),) for kind in TERMS if kind != "vgg"}
-    given = {kind: tuple(recipe for recipe in losses if recipe.kind == kind) for kind in TERMS}
-    return tuple(recipe for kind in TERMS for recipe in given[kind] or own.get(kind, ()))
+    """Of each kind the losses of loss nodes, else a style preset's, else the sampler's own; VGG has none of these.
+
+    In the order of TERMS: randomness goes by it, so that a node with the sampler's own values changes nothing.
+    """
+    return tuple(recipe for kind in TERMS for recipe in _of_kind(kind, losses))
+
+
+def _of_kind(kind: str, losses: Losses) -> Losses:
+    given = [recipe for recipe in losses if recipe.kind == kind]
+    nodes = [recipe for recipe in given if not recipe.preset]
+    own = [] if kind == "vgg" else [Recipe(kind, {})]
+    return tuple(nodes or given or own)
 
 
 @dataclass(frozen=True)
@@ -220,16 +228,19 @@ def restyle(inverted: Inverted, plan: Plan, dial: Dial, seed: int, preview_every
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
     each, seeds = plan.memory(inverted), batch_seeds(seed, len(inverted))
     device = bring(*plan.networks(inverted.model), memory=each * len(inverted))
-    parts, steps, thrift = portions(len(inverted), each, device), inverted.inversion.start, economy()
-    tell, films = Progress(len(parts) * steps, preview_every), []
-    for done, rows in enumerate(parts):
-        part, frames = inverted.part(rows), []
-        for step, shown in walk(part.on(device), plan, dial.part(rows), seeds[rows], thrift):
-            tell(done * steps + step, part.frame.restore(shown))
+    steps = inverted.inversion.start
+    tell = Progress(steps, len(inverted), preview_every)
+
+    def films(rows: slice, thrift: Economy) -> Tensor:
+        part, its_dial, frames = inverted.part(rows), dial.part(rows), []
+        for step, shown in walk(part.on(device), plan, its_dial, seeds[rows], thrift):
+            tell(rows, step, part.frame.restore(shown))
             if step == steps or (plan.frames_every and step % plan.frames_every == 0):
-                frames.append(part.finish(shown, dial.part(rows), plan.settings.output_size))
-        films += torch.stack(frames, dim=1)
-    return films
+                frames.append(part.finish(shown, its_dial, plan.settings.output_size))
+        return torch.stack(frames, dim=1)
+
+    parts = in_portions(inverted.inversion.source, each, device, films)
+    return [film for part in parts for film in part]
 
 
 def walk(

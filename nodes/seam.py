@@ -8,11 +8,14 @@ Without ComfyUI the same functions work on torch's own device and report no prog
 """
 
 import functools
+import gc
+import logging
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from einops import rearrange
@@ -20,18 +23,21 @@ from torch import Tensor
 
 from ..qs_core import demo, pictures
 from ..qs_core.checkpoints import SUFFIXES
-from ..qs_core.errors import InputError
+from ..qs_core.errors import InputError, MemoryShortage
 from ..qs_core.features.clip import CLIP
 from ..qs_core.features.openclip import is_tag, tags_of
-from ..qs_core.guidance import Economy
+from ..qs_core.guidance import Economy, guarded, out_of_memory
 from ..qs_core.known import by_file
 from ..qs_core.model import DiffusionModel
 from ..qs_core.pipeline import BATCH
 from ..qs_core.settings import choose_device
 
-FOLDER, CLIP_FOLDER = "qs_diffusion", "qs_clip"  # the names of the model folders
+FOLDER, CLIP_FOLDER, VGG_FOLDER = "qs_diffusion", "qs_clip", "qs_vgg"  # the names of the model folders
+TORCHVISION = "torchvision"  # in place of a file's name: VGG's weights in torchvision's own cache
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_PICTURES = 4  # of a batch, side by side
+
+Result = TypeVar("Result")
 
 
 def hosted() -> bool:
@@ -57,7 +63,7 @@ def leaves_inference_mode(method: Callable) -> Callable:
 
 
 def plain(image: Tensor) -> Tensor:
-    """A ComfyUI IMAGE (B, H, W, 1, 3 or 4) → (B, H, W, 3) float32 in [0, 1], fit for a gradient.
+    """A ComfyUI IMAGE (B, H, W, 1, 3 or 4) → (B, H, W, 3) float32 in [0, 1] on the CPU, fit for a gradient.
 
     Grey is repeated, alpha composited on white. Raises InputError for any other shape and for NaN.
     """
@@ -71,8 +77,11 @@ def plain(image: Tensor) -> Tensor:
 
 
 def _finite(tensor: Tensor, what: str, cause: str) -> Tensor:
-    """A float32 copy outside of inference mode. Raises InputError for NaN and infinity."""
-    tensor = tensor.clone().float()
+    """A float32 copy on the CPU, outside of inference mode. Raises InputError for NaN and infinity.
+
+    --gpu-only keeps images and masks on the GPU, and there pictures of any size would take the walk's memory.
+    """
+    tensor = tensor.to("cpu", torch.float32, copy=True)
     bad = int((~torch.isfinite(tensor)).sum())
     if bad:
         raise InputError(
@@ -83,7 +92,7 @@ def _finite(tensor: Tensor, what: str, cause: str) -> Tensor:
 
 
 def from_image(image: Tensor) -> Tensor:
-    """A ComfyUI IMAGE as `plain` takes it → (B, 3, H, W) float32 in [-1, 1]."""
+    """A ComfyUI IMAGE as `plain` takes it → (B, 3, H, W) float32 in [-1, 1] on the CPU."""
     return rearrange(plain(image), "b h w c -> b c h w").contiguous() * 2 - 1
 
 
@@ -98,7 +107,7 @@ def as_kept(image: Tensor) -> Tensor:
 
 
 def from_mask(mask: Tensor, count: int) -> Tensor:
-    """A ComfyUI MASK (B, H, W) or (H, W) → (1 or `count`, H, W) float32 in [0, 1].
+    """A ComfyUI MASK (B, H, W) or (H, W) → (1 or `count`, H, W) float32 in [0, 1] on the CPU.
 
     Raises InputError for any other shape or number of masks, and for NaN.
     """
@@ -209,23 +218,62 @@ def portions(count: int, each: int, device: torch.device) -> list[slice]:
     return [slice(k * count // passes, (k + 1) * count // passes) for k in range(passes)]
 
 
-def economy() -> Economy:
-    """How a walk spares memory where it runs short: ComfyUI says when that is, and gives up what it holds unused."""
-    if not hosted():
-        return Economy()
-    from comfy import model_management
+def in_portions(pictures: Tensor, each: int, device: torch.device, work: Callable[[slice, Economy], Result]) -> list:
+    """work(rows, economy) for portions of the pictures (B, 3, H, W), in order, and what each gave.
 
-    return Economy(model_management.soft_empty_cache, _is_shortage)
+    Where memory runs short in a portion though all was spared, that one and those that wait go in halves: pictures do
+    not depend on their neighbours, so that they stay the same. Raises MemoryShortage where it runs short for one.
+    """
+    waiting, thrift, done = portions(len(pictures), each, device), economy(), []
+    fewer = False
+    while waiting:
+        rows = waiting[0]
+        try:
+            done.append(guarded(functools.partial(work, rows, thrift), pictures[rows], thrift))
+            waiting.pop(0)
+            continue
+        except MemoryShortage:
+            if rows.stop - rows.start == 1:
+                raise
+        # Out here the error is gone, and with its traceback all that the portion held.
+        gc.collect()
+        thrift.release()
+        waiting, thrift, fewer = [half for part in waiting for half in _halves(part)], economy(), True
+    if fewer or thrift.level:
+        spared = ["fewer pictures were walked together"] * fewer + [thrift.describe()] * bool(thrift.level)
+        logging.warning("QS: memory ran short, and %s. It took longer; the picture is the same.", " and ".join(spared))
+    return done
+
+
+def _halves(rows: slice) -> list[slice]:
+    middle = (rows.start + rows.stop) // 2
+    return [part for part in (slice(rows.start, middle), slice(middle, rows.stop)) if part.start < part.stop]
+
+
+def economy() -> Economy:
+    """How a walk spares memory where it runs short: ComfyUI says when that is, and gives up what it holds unused. Each
+    new attempt asks first whether to stop."""
+    return Economy(_give_up, _is_shortage)
+
+
+def _give_up() -> None:
+    check_cancelled()
+    if hosted():
+        from comfy import model_management
+
+        model_management.soft_empty_cache()
 
 
 def _is_shortage(error: Exception) -> bool:
+    if out_of_memory(error) or not hosted():
+        return out_of_memory(error)
     from comfy import model_management
 
+    if model_management.OOM_EXCEPTION is Exception:
+        return False  # for want of such an exception in torch ComfyUI names Exception here, which would be any
     if hasattr(model_management, "is_oom"):
         return model_management.is_oom(error)
-    shortage = model_management.OOM_EXCEPTION
-    # For want of such an exception in torch ComfyUI names Exception here, which would be any.
-    return shortage is not Exception and isinstance(error, shortage)
+    return isinstance(error, model_management.OOM_EXCEPTION)
 
 
 def walk_bytes(model: DiffusionModel, pictures: Tensor) -> int:
@@ -268,21 +316,24 @@ def views_bytes(clip: CLIP, views: int) -> int:
 
 
 class Progress:
-    """Tells ComfyUI of each step, shows a preview of every n-th (0: none), and stops where the user cancelled."""
+    """Tells ComfyUI of each step of a number of pictures, shows a preview of every n-th (0: none), and stops where the
+    user cancelled."""
 
-    def __init__(self, total: int, preview_every: int = 0):
-        self.total, self.every, self.bar = total, preview_every, None
+    def __init__(self, steps: int, pictures: int, preview_every: int = 0):
+        self.steps, self.total, self.every, self.bar = steps, steps * pictures, preview_every, None
         if hosted():
             from comfy.utils import ProgressBar
 
-            self.bar = ProgressBar(total)
+            self.bar = ProgressBar(self.total)
 
-    def __call__(self, done: int, picture: Tensor) -> None:
-        """`done` of the steps are made; `picture` (B, 3, H, W) in about [-1, 1] is how it looks."""
+    def __call__(self, rows: slice, step: int, picture: Tensor) -> None:
+        """The pictures before `rows` are done and those have made `step` of their steps; `picture` (B, 3, H, W) in
+        about [-1, 1] is how they look."""
         check_cancelled()
         if self.bar is None:
             return
-        due = self.every and (done % self.every == 0 or done == self.total)
+        due = self.every and (step % self.every == 0 or step == self.steps)
+        done = rows.start * self.steps + (rows.stop - rows.start) * step
         self.bar.update_absolute(done, self.total, _preview(picture) if due else None)
 
 
@@ -308,7 +359,7 @@ def register_folders() -> None:
         return
     import folder_paths
 
-    for name in (FOLDER, CLIP_FOLDER):
+    for name in (FOLDER, CLIP_FOLDER, VGG_FOLDER):
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
         folders, suffixes = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (folders, {*suffixes, *SUFFIXES})
@@ -350,6 +401,32 @@ def clip_weights(name: str, pretrained: str) -> str:
             f"{_folder(CLIP_FOLDER)}. Choose a tag, or put the file there."
         )
     return folder_paths.get_full_path_or_raise(CLIP_FOLDER, pretrained)
+
+
+def vgg_names() -> list[str]:
+    """torchvision's cache, then the files in the VGG folder."""
+    if not hosted():
+        return [TORCHVISION]
+    import folder_paths
+
+    return [TORCHVISION, *folder_paths.get_filename_list(VGG_FOLDER)]
+
+
+def vgg_path(name: str) -> Path | None:
+    """The file of one of `vgg_names()`, None for torchvision's cache. Raises InputError for any other name.
+
+    A workflow is somebody else's text: a path in it is never opened, as one to a network share tells who asks.
+    """
+    if name == TORCHVISION:
+        return None
+    if name not in vgg_names():
+        raise InputError(
+            f"There is no VGG-19 file {name!r} in {_folder(VGG_FOLDER)}. Put one of torchvision's there and press R, "
+            f"or choose {TORCHVISION}."
+        )
+    import folder_paths
+
+    return Path(folder_paths.get_full_path_or_raise(VGG_FOLDER, name))
 
 
 def _folder(kind: str) -> str:

@@ -7,7 +7,7 @@ import torch
 from ..qs_core.errors import InputError
 from ..qs_core.features.clip import TextDirection, text_direction
 from .seam import Loaded, bring, leaves_inference_mode
-from .widgets import CATEGORY, DEFAULTS, parse_prompts, text, wire
+from .widgets import CATEGORY, DEFAULTS, flag, parse_prompts, text, wire
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,11 @@ class Text:
 
     direction: TextDirection
     clip: Loaded
+
+    @property
+    def patcher(self) -> object | None:
+        """By it ComfyUI's cache sees that this holds a network."""
+        return self.clip.patcher
 
     def on(self, device: torch.device) -> TextDirection:
         """The direction with its embeddings on a device."""
@@ -49,30 +54,29 @@ class CLIPTextDirection:
                     multiline=True,
                 ),
                 "source_prompt": text(DEFAULTS["source_prompt"], "What the picture is now; photo fits most."),
-                "templates": (
-                    "BOOLEAN",
-                    {
-                        "default": DEFAULTS["templates"],
-                        "tooltip": "Average each phrase over 80 sentences such as 'a bad photo of …', as some papers "
-                        "do: steadier, but slower to start. Off suits style phrases.",
-                    },
+                "templates": flag(
+                    DEFAULTS["templates"],
+                    "Average each phrase over 80 sentences such as 'a bad photo of …', as some papers do: steadier, "
+                    "but slower to start. Off suits style phrases.",
                 ),
             }
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, prompt=None, source_prompt=None):  # None: linked, known later
-        return refused(prompt) or refused(source_prompt, "source_prompt", "photo") or True
+        return refused(prompt) or refused_source(source_prompt) or True
 
     @leaves_inference_mode
     def encode(self, clip: Loaded, prompt: str, source_prompt: str, templates: bool):
+        if reason := refused_source(source_prompt):
+            raise InputError(reason)
         bring(clip)
         prompts, weights = parse_prompts(prompt)
         direction = text_direction(clip.core, prompts, source_prompt, weights, templates)
         return (Text(Text(direction, clip).on(torch.device("cpu")), clip),)
 
 
-def refused(prompt: str | None, name: str = "prompt", example: str = "a sketch with crayon") -> str | None:
+def refused(prompt: str | None) -> str | None:
     """Why the text of a prompt widget cannot be meant, or None."""
     if prompt is None:
         return None
@@ -80,7 +84,16 @@ def refused(prompt: str | None, name: str = "prompt", example: str = "a sketch w
         phrases, _ = parse_prompts(prompt)
     except InputError as error:
         return str(error)
-    return None if phrases else f"The {name} is empty. Write a phrase such as: {example}."
+    return None if phrases else "The prompt is empty. Write a phrase such as: a sketch with crayon."
+
+
+def refused_source(phrase: str | None) -> str | None:
+    """Why the text of a source_prompt widget cannot be meant, or None."""
+    if phrase is None or (phrase.strip() and "::" not in phrase):
+        return None
+    if not phrase.strip():
+        return "The source_prompt is empty. Write a phrase such as: photo."
+    return f"The source_prompt {phrase!r} has a weight; it is one phrase and takes none. Leave out ::."
 
 
 class QSPromptList:
@@ -112,7 +125,7 @@ class QSPromptList:
                 "lines": text(
                     "a sketch with crayon\nwatercolor art\ngolden\nstained glass",
                     "One prompt a line; empty lines are left out. Styles divided by | are mixed, each with ::weight if "
-                    "wished. What stands before = is its label: gold = golden::2 | oil painting.",
+                    "wished. What stands before = and a blank is the label: gold = golden::2 | oil painting.",
                     multiline=True,
                 )
             }
@@ -137,7 +150,8 @@ def parse_list(lines: str) -> list[tuple[str, str]]:
     """The prompt, one phrase a line, and the label of each line. Raises InputError where there is none."""
     pairs = []
     for line in (line.strip() for line in lines.splitlines()):
-        label, _, phrases = line.rpartition("=")
+        label, mark, phrases = f"{line} ".partition(" = ")
+        label, phrases = (label, phrases) if mark else ("", line)
         if line:
             prompt = "\n".join(part.strip() for part in phrases.split("|") if part.strip())
             if refused(prompt):

@@ -9,11 +9,11 @@ import tempfile
 from dataclasses import fields
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from . import anchors, checkpoints, demo, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
+from .guidance import out_of_memory
 from .known import by_file, by_sha256
 from .model import DTYPES
 from .pipeline import run
@@ -163,7 +163,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _tell(error, 2)
     except (NonFiniteError, MemoryShortage) as error:
         return _tell(error, 1)
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
         return _tell(f"Out of memory ({str(error).splitlines()[0]}) Try a smaller --size, --crops or --count.", 1)
     except KeyboardInterrupt:
         return _tell("interrupted", 130)

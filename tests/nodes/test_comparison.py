@@ -103,6 +103,38 @@ def test_a_grid_too_large_is_named(pack, input_error):
         grid(pack, [torch.cat([flat(0.2, height=8, width=8)] * 10)], size=2000, columns=10)
 
 
+def test_a_grid_too_large_is_named_before_anything_is_resized(pack, input_error, monkeypatch):
+    monkeypatch.setattr(pack.part("nodes.figures"), "resize", lambda *_: pytest.fail("resized"))
+    with pytest.raises(input_error, match="would be 20110x2020"):
+        grid(pack, [torch.cat([flat(0.2, height=8, width=8)] * 10)], size=2000, columns=10)
+    with pytest.raises(input_error, match="would be 10050x10050; .* and 64 million in all are drawn"):
+        grid(pack, [torch.cat([flat(0.2, height=8, width=8)] * 16)], size=2500, columns=4)
+
+
+def test_a_table_takes_no_other_number_of_sources(pack, input_error):
+    pictures = [flat(0.2, 0.3, 0.4), flat(0.5, 0.6, 0.7)]
+    with pytest.raises(input_error, match="2 sources for 3 rows. Give one for each row, one for all, or none"):
+        grid(pack, pictures, source=[flat(0.8, 0.9)])
+    shown = seen(grid(pack, pictures, source=[flat(0.8)], source_label=""), [k / 10 for k in range(2, 9)])
+    assert shown == [[0.8, 0.2, 0.5], [0.8, 0.3, 0.6], [0.8, 0.4, 0.7]]
+
+
+def test_a_table_takes_a_label_for_each_picture(pack):
+    comparison = pack.part("nodes.comparison")
+    batches = [list(flat(0.2, 0.3)), list(flat(0.4, 0.5))]
+    rows = comparison.table(batches, list(flat(0.6)), ["a", "b", "c", "d"], "source")
+    assert [[cell.label for cell in row] for row in rows] == [["source", "a", "c"], ["", "b", "d"]]
+
+
+def test_accents_are_folded_for_the_font_has_none(pack):
+    lettering = pack.part("nodes.lettering")
+    assert lettering.folded("Café – Łódź — Größe “naïve” → ×2") == "Cafe - Lodz - Grosse “naive” -> x2"
+    face = lettering.font(20)
+    box = bytes(face.getmask("\u4e00"))
+    assert all(bytes(face.getmask(letter)) != box for letter in lettering.folded("éàüñçøåšžőłßœ–—“”‘’…«»ÀÉ"))
+    assert torch.equal(grid(pack, [flat(0.2)], "Café"), grid(pack, [flat(0.2)], "Cafe"))
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_backgrounds(pack, theme):
     corner = grid(pack, [flat(0.2)], background=theme)[0, 0]
@@ -135,6 +167,34 @@ def test_labels_are_written_in_the_corners(pack):
     image = compare(pack, flat(0.2), flat(0.4), layout="split", position=0.5)[0, ..., 0]
     changed = image != compare(pack, flat(0.2), flat(0.4), layout="split", before_label="", after_label="")[0, ..., 0]
     assert changed[:40, :90].any() and changed[:40, -90:].any() and not changed[60:].any()
+
+
+def test_a_label_keeps_to_its_own_side_and_is_left_out_where_it_does_not_fit(pack):
+    def changed(position: float, **labels) -> torch.Tensor:
+        options = {"layout": "split", "position": position}
+        bare = compare(pack, flat(0.2), flat(0.4), **options, before_label="", after_label="")[0, ..., 0]
+        return compare(pack, flat(0.2), flat(0.4), **options, **labels)[0, ..., 0] != bare
+
+    long = "a very long label that says all that was done to this picture"
+    first, second = changed(0.5, before_label=long, after_label=""), changed(0.5, before_label="", after_label=long)
+    assert first[:, :130].any() and not first[:, 130:].any()
+    assert second[:, 130:].any() and not second[:, :130].any()
+    assert not changed(0.1, before_label="before", after_label="").any()
+    assert not changed(0.0, before_label="before", after_label="").any()
+    one_line = pack.part("nodes.lettering").one_line
+    face = pack.part("nodes.lettering").font(20)
+    assert one_line(long, face, 120).endswith("…") and face.getlength(one_line(long, face, 120)) <= 120
+    assert one_line("before", face, 3) == ""
+
+
+@pytest.mark.parametrize("layout", ["side_by_side", "split", "stacked"])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 24), (24, 8), (200, 8), (8, 60)])
+def test_small_pictures_are_compared_without_a_label(pack, layout, height, width):
+    for position in (0.0, 0.01, 0.5, 1.0):
+        both = flat(0.2, height=height, width=width), flat(0.4, height=height, width=width)
+        image = compare(pack, *both, layout=layout, position=position)
+        bare = compare(pack, *both, layout=layout, position=position, before_label="", after_label="")
+        assert torch.equal(image, bare)
 
 
 def test_the_smaller_is_enlarged_and_another_shape_cut(pack):

@@ -1,5 +1,9 @@
 """Loss nodes: what they add, what they replace, and what their windows and layers come to."""
 
+import os
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 
@@ -107,6 +111,36 @@ def test_layers_narrow_the_contrastive_loss(pack, term, inversion):
     )
 
 
+def test_a_share_of_many_steps_is_not_rounded_up(pack, inversion):
+    """0.28 of 25 steps are 7, not the 8 that float arithmetic's 7.000000000000001 would make of it."""
+    from dataclasses import replace
+
+    losses, walk = pack.part("nodes.losses"), inversion.inversion
+    walk = replace(walk, schedule=walk.model.schedule("50"), start=25)
+    timesteps = walk.schedule.timesteps.tolist()
+    assert losses.window(walk, (0.28, 0.56)) == (timesteps[25 - 7], timesteps[25 - 14 + 1])
+
+
+def test_layers_that_attend_but_are_left_out_are_named(pack, term, input_error):
+    message = "attend names resolution 16, which layers leaves out; there are 32. Choose among those, or leave attend"
+    with pytest.raises(input_error, match=message):
+        term(pack("QSContrastiveLoss", layers="32", attend="32,16"))
+    assert term(pack("QSContrastiveLoss", layers="32", attend="all")).loss.anchors.attend
+
+
+@pytest.mark.parametrize("order", [["preset", "node"], ["node", "preset"]])
+def test_a_loss_node_takes_the_place_of_a_preset_s_wherever_it_stands(pack, inversion, sample, order):
+    losses = ()
+    for which in order:
+        if which == "node":
+            losses = pack("QSMSELoss", weight=7.0, losses=losses)
+        else:
+            losses = pack.outputs("QSStylePreset", style_name="mosaic (ImageNet)", losses=losses)[2]
+    merged = pack.part("nodes.sampling").merged(losses)
+    assert [recipe.settings["mse"] for recipe in merged if recipe.kind == "mse"] == [7.0]
+    assert [recipe.kind for recipe in merged] == ["clip", "contrastive", "mse", "range"]
+
+
 def test_tau_reaches_the_loss(pack, term):
     assert term(pack("QSContrastiveLoss", tau=0.5)).loss.tau == 0.5
 
@@ -120,17 +154,56 @@ def test_mistakes_are_named_on_the_loss_s_own_node(pack, term, input_error):
         term(pack("QSContrastiveLoss", layers="7"))
 
 
-def test_vgg_without_its_weights_says_where_they_belong(pack, input_error, tmp_path):
-    with pytest.raises(input_error, match=r"No VGG-19 weights at .*none\.pth\. Fetch https://.*vgg19.* and put it at"):
-        pack("QSVGGLoss", weights_file=str(tmp_path / "none.pth"))
-    (recipe,) = pack("QSVGGLoss", weight=0.0, weights_file=str(tmp_path / "none.pth"))
-    assert recipe.vgg is None  # a weight of 0 needs no file
-
-
-def test_vgg_guides_with_a_file_of_the_user_s(pack, inversion, sample, plain, tmp_path):
-    features = pack.part("qs_core.features.vgg")
+@pytest.fixture
+def vgg_file(pack, monkeypatch, tmp_path):
+    """A random VGG-19 in the VGG folder, as vgg.pth."""
+    features, seam, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.seam", "nodes.losses"))
     torch.manual_seed(0)
     state = {name: 0.05 * torch.randn(value.shape) for name, value in features._empty_features().state_dict().items()}
     torch.save(state, tmp_path / "vgg.pth")
-    losses = pack("QSVGGLoss", weight=5000.0, weights_file=str(tmp_path / "vgg.pth"))
+    folders = ModuleType("folder_paths")
+    folders.get_filename_list = lambda kind: [path.name for path in tmp_path.glob("*.pth")]
+    folders.get_full_path_or_raise = lambda kind, name: str(tmp_path / name)
+    folders.get_folder_paths = lambda kind: [str(tmp_path)]
+    monkeypatch.setitem(sys.modules, "folder_paths", folders)
+    monkeypatch.setattr(seam, "vgg_names", lambda: ["torchvision", *folders.get_filename_list("qs_vgg")])
+    losses._vgg.cache_clear()
+    return tmp_path / "vgg.pth"
+
+
+def test_vgg_without_its_weights_says_where_they_belong(pack, input_error, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # where torchvision's cache is
+    with pytest.raises(input_error, match=r"No VGG-19 weights at .*\.pth\. Fetch https://.*vgg19.* and put it at"):
+        pack("QSVGGLoss")
+    (recipe,) = pack("QSVGGLoss", weight=0.0)
+    assert recipe.vgg is None  # a weight of 0 needs no file
+
+
+@pytest.mark.parametrize("name", ["\\\\host\\share\\vgg.pth", "/etc/passwd", "../vgg.pth", "", "other.pth"])
+def test_no_other_path_is_read_for_vgg(pack, input_error, vgg_file, monkeypatch, name):
+    """A shared workflow may name a network share, and to ask for it is to log in there."""
+    monkeypatch.setattr(pack.part("nodes.losses"), "load_vgg", lambda *_: pytest.fail("read"))
+    assert "There is no VGG-19 file" in pack.classes["QSVGGLoss"].VALIDATE_INPUTS(name)
+    with pytest.raises(input_error, match="There is no VGG-19 file .* or choose torchvision"):
+        pack("QSVGGLoss", weights_file=name)
+
+
+def test_vgg_guides_with_a_file_of_the_folder(pack, inversion, sample, plain, vgg_file):
+    assert pack.classes["QSVGGLoss"].VALIDATE_INPUTS("vgg.pth") is True
+    losses = pack("QSVGGLoss", weight=5000.0, weights_file="vgg.pth")
     assert (sample(inversion, losses=losses) - plain).abs().max() > 1e-3
+
+
+def test_vgg_is_read_anew_only_where_the_file_changed(pack, vgg_file):
+    (first,), (again,) = (pack("QSVGGLoss", weight=w, weights_file="vgg.pth") for w in (1.0, 2.0))
+    assert again.vgg is first.vgg
+    os.utime(vgg_file, ns=(1, 1))
+    (changed,) = pack("QSVGGLoss", weights_file="vgg.pth")
+    assert changed.vgg is not first.vgg
+
+
+def test_a_preset_does_not_load_the_vgg_that_another_takes_the_place_of(pack, vgg_file, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
+    mine = pack("QSVGGLoss", weight=3.0, weights_file="vgg.pth")
+    losses = pack.outputs("QSStylePreset", style_name="mosaic (ImageNet)", vgg=True, losses=mine)[2]
+    assert [recipe.settings["vgg"] for recipe in losses if recipe.kind == "vgg"] == [3.0]

@@ -1,5 +1,8 @@
 """Batches in portions, and what a node does where memory runs short."""
 
+import sys
+from types import ModuleType, SimpleNamespace
+
 import pytest
 import torch
 
@@ -75,3 +78,147 @@ def test_other_errors_are_not_taken_for_want_of_memory(pack, invert, text, photo
     monkeypatch.setattr(pack.part("qs_core.losses.clip").BoundCLIP, "__call__", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         pack("QSAttnGuidedSampler", inversion=inversion, text=text, crops=4)
+
+
+@pytest.fixture
+def at_most(pack, model, monkeypatch):
+    """A function: the U-Net refuses more pictures than that at once, as a full device would; returns what it was
+    given since."""
+
+    def limit(pictures: int) -> list[int]:
+        forward, sizes = type(model.core.network).forward, []
+
+        def refuse(network, x, *arguments, **options):
+            sizes.append(len(x))
+            if len(x) > pictures:
+                raise torch.OutOfMemoryError("full")
+            return forward(network, x, *arguments, **options)
+
+        monkeypatch.setattr(type(model.core.network), "forward", refuse)
+        return sizes
+
+    return limit
+
+
+@pytest.mark.parametrize("start", ["inverted", "noised"])
+def test_a_batch_that_turns_out_too_large_is_halved_and_gives_the_same_pictures(
+    invert, sample, photo, at_most, caplog, start
+):
+    batch = torch.cat([photo, photo.flip(2), photo.flip(1)])
+    expected = sample(invert(batch, start=start, start_seed=3), seed=9, frames_every=1)
+    sizes = at_most(1)
+    halved = sample(invert(batch, start=start, start_seed=3), seed=9, frames_every=1)
+    assert 3 in sizes and 2 in sizes
+    assert (halved - expected).abs().max() < 2e-3  # sums run in another order in a batch
+    said = [record.message for record in caplog.records]
+    assert len(said) == (2 if start == "inverted" else 1)  # once for each walk
+    assert all("memory ran short, and fewer pictures were walked together" in line for line in said)
+
+
+def test_the_heat_map_is_halved_as_well(pack, invert, photo, at_most):
+    inversion = invert(torch.cat([photo, photo.flip(2)]), start="noised")
+    expected = pack("QSAttnHeatmap", inversion=inversion, short_side=128)
+    encode, sizes = type(inversion.model.core).encode, []
+    try:
+
+        def refuse(core, pictures, *arguments, **options):
+            sizes.append(len(pictures))
+            if len(pictures) > 1:
+                raise torch.OutOfMemoryError("full")
+            return encode(core, pictures, *arguments, **options)
+
+        type(inversion.model.core).encode = refuse
+        halved = pack("QSAttnHeatmap", inversion=inversion, short_side=128)
+    finally:
+        type(inversion.model.core).encode = encode
+    assert sizes == [2, 1, 1]
+    assert (halved - expected).abs().mean() < 1e-2  # an anchor may be another by rounding
+
+
+@pytest.mark.parametrize("node", ["EncodeInvertDDIM", "QSAttnGuidedSampler", "QSAttnHeatmap"])
+def test_where_one_picture_is_too_large_each_node_says_what_helps(pack, model, invert, text, photo, monkeypatch, node):
+    """In the inversion, in binding the losses to the source, and in the heat map."""
+    given = {"inversion": invert(photo), "text": text, "model": model, "image": photo, "size": 32}
+    given = {name: value for name, value in given.items() if name in pack.inputs(node)}
+
+    def refuse(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
+
+    for name in ("predict", "encode"):
+        monkeypatch.setattr(type(model.core), name, refuse)
+    message = r"Out of memory at 32x32, batch 1, though .* \(CUDA out of memory.\). Use a smaller size"
+    with pytest.raises(pack.part("qs_core.errors").MemoryShortage, match=message):
+        pack(node, **given)
+
+
+def test_what_was_spared_is_logged_once(pack, invert, text, photo, monkeypatch, caplog):
+    clip, inversion = text.clip.core, invert(photo)
+    encode = type(clip).encode_image
+
+    def refuse(self, pictures):
+        if len(pictures) > 1:
+            raise torch.OutOfMemoryError("full")
+        return encode(self, pictures)
+
+    monkeypatch.setattr(type(clip), "encode_image", refuse)
+    pack("QSAttnGuidedSampler", inversion=inversion, text=text, crops=4)
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("QS: memory ran short, and CLIP held 1 crop at a time.")
+
+
+def test_the_user_may_stop_between_attempts(seam, invert, sample, photo, at_most, monkeypatch):
+    inversion = invert(photo)
+    at_most(0)
+
+    def stop():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(seam, "check_cancelled", stop)
+    with pytest.raises(KeyboardInterrupt):
+        sample(inversion)
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """The parts of ComfyUI that a test puts there."""
+    comfy, management, utils = ModuleType("comfy"), ModuleType("comfy.model_management"), ModuleType("comfy.utils")
+    comfy.model_management, comfy.utils = management, utils
+    for module in (comfy, management, utils):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    management.throw_exception_if_processing_interrupted = lambda: None
+    return SimpleNamespace(management=management, utils=utils)
+
+
+def test_any_error_is_no_shortage_where_comfyui_has_no_name_for_one(seam, host):
+    """For want of such an exception in torch ComfyUI names Exception, and then its own is_oom says yes to any."""
+    host.management.OOM_EXCEPTION = Exception
+    assert not seam._is_shortage(ZeroDivisionError())
+    host.management.is_oom = lambda error: isinstance(error, host.management.OOM_EXCEPTION)
+    assert not seam._is_shortage(ZeroDivisionError())
+    assert seam._is_shortage(RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"))
+    host.management.OOM_EXCEPTION = OSError
+    assert seam._is_shortage(OSError()) and not seam._is_shortage(ZeroDivisionError())
+
+
+def test_previews_come_every_n_steps_and_at_the_end_of_each_portion(seam, host):
+    updates = []
+
+    class ProgressBar:
+        def __init__(self, total):
+            assert total == 5 * 3
+
+        def update_absolute(self, value, total, preview):
+            updates.append((value, preview))
+
+    host.utils.ProgressBar = ProgressBar
+    tell = seam.Progress(5, 3, preview_every=2)
+    for rows in (slice(0, 2), slice(2, 3)):
+        for step in range(1, 6):
+            tell(rows, step, torch.zeros(rows.stop - rows.start, 3, 8, 10))
+    assert [value for value, _ in updates] == [2, 4, 6, 8, 10, 11, 12, 13, 14, 15]
+    assert [preview is not None for _, preview in updates] == [False, True, False, True, True] * 2
+    kind, shown, side = updates[1][1]
+    assert (kind, shown.size, side) == ("JPEG", (20, 8), 512)  # two pictures side by side
+    tell.every = 0
+    tell(slice(0, 3), 5, torch.zeros(3, 3, 8, 8))
+    assert updates[-1] == (15, None)

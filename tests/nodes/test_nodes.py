@@ -108,6 +108,9 @@ def test_messages_of_the_library_reach_the_user(invert, sample, pack, input_erro
         invert(photo, spacing="no")
     with pytest.raises(input_error, match="never saw the word 'zeppelin'"):
         pack("CLIPTextDirection", clip=text.clip, prompt="a zeppelin")
+    for prompt in ("photo::2", "photo::"):
+        with pytest.raises(input_error, match="'photo::.*' has a weight; it is one phrase"):
+            pack("CLIPTextDirection", clip=text.clip, source_prompt=prompt)
     with pytest.raises(input_error, match="No layer has resolution 7"):
         sample(invert(photo), attend="7")
     with pytest.raises(input_error, match="attend 'deep' is not understood"):
@@ -120,8 +123,8 @@ def test_size_and_output_size(invert, sample, photo):
     wide = torch.cat([photo, photo], dim=2)[:, :30]  # 30x64
     inversion = invert(wide, size=24, steps=2, skip=1)
     assert inversion.size == (24, 56)  # padded to multiples of 8
-    assert sample(inversion).shape == (1, 24, 51, 3)
-    assert sample(inversion, output_size="original").shape == (1, 30, 64, 3)
+    assert sample(inversion, output_size="network").shape == (1, 24, 51, 3)
+    assert sample(inversion).shape == (1, 30, 64, 3)
     assert invert(wide, size=24, fit="crop", steps=2, skip=1).size == (24, 48)
 
 
@@ -184,3 +187,27 @@ def test_progress_asks_whether_to_stop_at_every_step(pack, monkeypatch, invert, 
     monkeypatch.setattr(pack.part("nodes.seam"), "check_cancelled", lambda: calls.append(1))
     invert(photo, steps=6, skip=2)
     assert len(calls) == 4
+
+
+def test_wires_that_hold_a_network_show_it_to_comfyui_s_cache(pack, invert, text, photo):
+    """ComfyUI tells models from other outputs by their `patcher`."""
+    from dataclasses import replace
+
+    held = replace(text.clip, patcher=object())
+    assert replace(text, clip=held).patcher is held.patcher
+    inversion = invert(photo, steps=2, skip=1, start="noised")
+    assert replace(inversion, model=held).patcher is held.patcher
+    (recipe,) = pack("QSCLIPLoss", text=replace(text, clip=held))
+    assert recipe.patcher is held.patcher
+    (recipe,) = pack("QSMSELoss")
+    assert recipe.patcher is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_images_and_masks_that_are_kept_on_the_gpu_are_taken(pack, invert, sample, photo):
+    inversion = invert(photo.cuda())
+    assert inversion.image.device.type == inversion.inversion.source.device.type == "cpu"
+    assert torch.equal(sample(inversion, strength=0.0), photo)
+    sample(inversion, mask=torch.ones(1, 32, 32).cuda())
+    for grid in (pack("QSCompareGrid", images=[photo.cuda()]), pack("QSBeforeAfter", before=photo, after=photo.cuda())):
+        assert grid.device.type == "cpu"

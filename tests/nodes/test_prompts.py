@@ -9,6 +9,12 @@ def test_each_line_is_a_prompt_and_a_label(pack):
     assert labels == ["a sketch with crayon", "gold"]
 
 
+def test_a_label_ends_at_an_equals_sign_with_blanks_around_it(pack):
+    prompts, labels = pack.outputs("QSPromptList", lines="e=mc2 in chalk\na = b = c\ngold = golden")
+    assert prompts == ["e=mc2 in chalk", "b = c", "golden"]
+    assert labels == ["e=mc2 in chalk", "a", "gold"]
+
+
 def test_the_default_list_is_understood_by_the_built_in_clip(pack, text):
     prompts, _ = pack.outputs("QSPromptList")
     assert len(prompts) == 4
@@ -35,6 +41,7 @@ def test_lists_that_cannot_be_meant(pack, input_error, lines, message):
     [
         ("CLIPTextDirection", {"prompt": " \n", "source_prompt": "photo"}, "The prompt is empty. Write a phrase"),
         ("CLIPTextDirection", {"prompt": "golden", "source_prompt": ""}, "The source_prompt is empty"),
+        ("CLIPTextDirection", {"prompt": "golden", "source_prompt": "photo::2"}, "it is one phrase and takes none"),
         ("CLIPTextDirection", {"prompt": "golden::x", "source_prompt": "photo"}, "give a number there"),
         ("EncodeInvertDDIM", {"steps": 10, "skip": 10, "start": "inverted"}, "skip 10 of 10 steps is not possible"),
         ("EncodeInvertDDIM", {"steps": 9, "skip": 1, "start": "inverted", "spacing": "no"}, "Respacing 'no'"),
@@ -55,3 +62,9 @@ def test_defaults_and_linked_inputs_pass(pack, node):
     names = inspect.signature(validate).parameters
     assert validate(**{name: value for name, value in pack.defaults(node).items() if name in names}) is True
     assert validate(**dict.fromkeys(names)) is True  # ComfyUI gives None for what is linked
+
+
+def test_a_linked_spacing_is_known_later(pack):
+    """Then steps and skip alone say nothing."""
+    validate = pack.classes["EncodeInvertDDIM"].VALIDATE_INPUTS
+    assert validate(steps=10, skip=30, start="inverted", spacing=None) is True

@@ -39,10 +39,16 @@ def test_and_at_the_network_s_size_where_nothing_was_resized(invert, sample, pho
 
 
 def test_the_dial_goes_smoothly_from_the_source_to_the_full_style(sample, inversion, wide, full):
-    walks = [sample(inversion, strength=s, output_size="original") for s in (0.02, 0.5)] + [full]
+    dials = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75)
+    walks = [sample(inversion, strength=s, output_size="original") for s in dials] + [full]
     changes = [float((walk - wide).abs().mean()) for walk in walks]
-    assert changes == sorted(changes)
-    assert changes[0] < 0.25 * changes[-1]
+    assert changes == sorted(changes) and changes[0] == 0
+    # Nowhere more than three times as steep as were it even, and never flat.
+    steps = [
+        (b - a) / changes[-1] / (t - s)
+        for a, b, s, t in zip(changes, changes[1:], dials, (*dials[1:], 1.0), strict=False)
+    ]
+    assert 0.2 < min(steps) and max(steps) < 3
 
 
 def test_outside_the_mask_is_the_very_picture(sample, inversion, wide, full, left):
@@ -69,6 +75,40 @@ def test_thin_parts_of_a_mask_keep_a_share(pack):
     assert 0 < soft.max() < 0.5 and (soft > 0).equal(line > 0)
 
 
+@pytest.mark.parametrize("value", [0.25, 0.5, 1.0])
+def test_feather_leaves_an_even_mask_as_it_is(pack, value):
+    grey = torch.full((1, 1, 20, 24), value)
+    assert torch.equal(pack.part("nodes.masks").feathered(grey, 8), grey)
+
+
+def test_feather_multiplies_what_is_grey(pack, left):
+    soften = pack.part("nodes.masks").feathered
+    gradient = torch.linspace(0.1, 1, 40)[None, None, :, None] * left[:, None]
+    assert torch.allclose(soften(gradient, 8), gradient * soften(left[:, None], 8))
+
+
+@pytest.mark.parametrize("width", [5, 31, 80, 150])
+def test_the_ramp_is_the_distance_to_what_is_black(pack, width):
+    """Against every pair of pixels; wide ramps are measured on a shrunk copy."""
+    y, x = torch.meshgrid(torch.arange(120.0), torch.arange(160.0), indexing="ij")
+    inside = (y - 60) ** 2 + (x - 70) ** 2 < 50**2
+    outside = torch.stack([y[~inside], x[~inside]], dim=-1)
+    distance = torch.cdist(torch.stack([y.flatten(), x.flatten()], dim=-1), outside).amin(1).view(120, 160)
+    ramp = distance.clamp(max=width) / width
+    soft = pack.part("nodes.masks").feathered(inside[None, None].float(), width)[0, 0]
+    expected = torch.where(inside, ramp * ramp * (3 - 2 * ramp), torch.zeros(()))
+    tolerance = 1e-5 if width < 64 else 0.06
+    assert (soft - expected).abs().max() < tolerance
+    assert (soft > 0).equal(inside)
+
+
+def test_a_wide_feather_asks_whether_to_stop(pack, monkeypatch):
+    masks, calls = pack.part("nodes.masks"), []
+    monkeypatch.setattr(masks, "check_cancelled", lambda: calls.append(1))
+    masks.feathered(torch.ones(1, 1, 64, 64), 512)
+    assert 8 < len(calls) < 2 * masks.CELLS + 2
+
+
 def test_strength_and_mask_multiply(sample, inversion, wide, left):
     half = sample(inversion, mask=left, strength=0.3, output_size="original")
     whole = sample(inversion, mask=left, output_size="original")
@@ -89,6 +129,12 @@ def test_a_mask_of_each_picture_of_the_batch(invert, sample, wide, left):
     result = sample(inversion, mask=torch.cat([left, 1 - left]), output_size="original")
     assert torch.equal(result[0, :, 28:], wide[0, :, 28:])
     assert torch.equal(result[1, :, :28], wide[0, :, :28])
+
+
+def test_even_masks_of_a_batch_may_have_any_size(invert, sample, wide):
+    inversion = invert(torch.cat([wide, wide]), size=32)
+    result = sample(inversion, mask=torch.stack([torch.zeros(64, 64), torch.ones(64, 64)]))
+    assert torch.equal(result[:1], wide) and not torch.equal(result[1:], wide)
 
 
 @pytest.mark.parametrize(
