@@ -1,8 +1,9 @@
 # make demo: restyle a bundled photo.  make test: the whole test suite.  Each does its own set-up, in .venv.
+# make comfyui: a local ComfyUI with the pack in it, COMFYUI_PATH's or one of its own; make comfyui ARGS="--port 8189".
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint figures models clean
+.PHONY: demo test lint figures models comfyui comfyui-test comfyui-snapshot clean
 
 demo: $(VENV)/run
 	mkdir -p out
@@ -15,6 +16,17 @@ test: $(VENV)/dev
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
+
+comfyui:
+	$(PYTHON) tools/comfyui.py $(ARGS)
+
+# Needs COMFYUI_PATH and COMFYUI_PYTHON.  What else is missing is skipped, and named: comfy-cli, comfy-test, a browser.
+comfyui-test: $(VENV)/host
+	$(BIN)/python -m pytest tests/comfyui -rs
+
+# Writes tests/comfyui/object_info.json anew, after a change of the nodes that is meant.
+comfyui-snapshot: $(VENV)/host
+	$(BIN)/python tests/comfyui/snapshot.py
 
 # The table and the picture of the README, measured anew.
 figures: $(VENV)/dev
@@ -31,6 +43,10 @@ $(VENV)/run: requirements.txt
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/run
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+$(VENV)/host: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet websocket-client playwright comfy-cli
 	touch $@
 
 clean:

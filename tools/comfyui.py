@@ -39,7 +39,7 @@ def main() -> None:
 def installed() -> Path:
     """The ComfyUI below .comfyui/, which comfy-cli installs there the first time."""
     checkout = OWN / "ComfyUI"
-    if not checkout.is_dir():
+    if not (checkout / "main.py").is_file():
         command_line = OWN / "comfy-cli"
         subprocess.run([sys.executable, "-m", "venv", str(command_line)], check=True)
         subprocess.run([program(command_line, "python"), "-m", "pip", "install", "comfy-cli"], check=True)

@@ -11,6 +11,7 @@ Needs `websocket-client`; ComfyUI's own requirements belong to the interpreter g
 
 import json
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -28,9 +29,13 @@ from typing import Any
 
 import websocket
 
+ROOT = Path(__file__).parents[2]
+PACK = "qs-style-transfer"  # the folder's name, dashes included
 HOST = "127.0.0.1"
 ENDINGS = {"execution_success": "success", "execution_error": "error", "execution_interrupted": "interrupted"}
 NOTES = {"Note", "MarkdownNote"}
+VIRTUAL = {*NOTES, "Reroute", "PrimitiveNode"}
+MUTED, BYPASSED = 2, 4
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 
 # The loopback is reached directly, whatever proxy the environment names.
@@ -108,6 +113,16 @@ class Server:
     def __exit__(self, *_exception) -> None:
         self.stop()
 
+    def run_out(self) -> None:
+        """Waits until the process ends by itself. Raises RuntimeError where it fails or does not end in time."""
+        if self.process.wait(self.timeout):
+            raise RuntimeError(f"ComfyUI ended with {self.process.returncode}.\n{self._tail()}")
+
+    def memory(self) -> int:
+        """Bytes of memory that the process holds now. Linux only."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def _lay_out(self) -> None:
         for name in ("custom_nodes", "input", "models", "output", "temp", "user"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
@@ -132,6 +147,30 @@ class Server:
         return self.log.read_text(errors="replace")[-size:]
 
 
+def checkout() -> Path | None:
+    """ComfyUI's folder: the one that COMFYUI_PATH names, or the one this pack lies in."""
+    if path := os.environ.get("COMFYUI_PATH"):
+        return Path(path)
+    around = ROOT.parent.parent
+    return around if ROOT.parent.name == "custom_nodes" and (around / "main.py").is_file() else None
+
+
+def server(base: Path, packs: Mapping[str, Path] | None = None, arguments: tuple[str, ...] = ()) -> Server:
+    """A server of that ComfyUI on the CPU, with this pack unless others are given and with the picture that every
+    ComfyUI has in its input folder. Its interpreter is COMFYUI_PYTHON, its log `base`/comfyui.log."""
+    (base / "input").mkdir(parents=True, exist_ok=True)
+    shutil.copy(checkout() / "input" / "example.png", base / "input")
+    return Server(
+        checkout(),
+        base=base,
+        log=base / "comfyui.log",
+        packs={PACK: ROOT} if packs is None else packs,
+        python=os.environ.get("COMFYUI_PYTHON", sys.executable),
+        arguments=("--cpu", "--disable-api-nodes", *arguments),
+        environment={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
 def free_port() -> int:
     """A port nobody listens on now."""
     with socket.socket() as probe:
@@ -146,7 +185,7 @@ def free_port() -> int:
 class Event:
     """One message of the websocket.
 
-    `type` is ComfyUI's own name, or "preview" for the binary ones; `payload` is a preview's encoded image;
+    `type` is ComfyUI's own name, or "preview" and "text" for the binary ones; `payload` is a preview's encoded image;
     `seconds` counts from the moment the prompt was queued.
     """
 
@@ -222,6 +261,10 @@ class Client:
         except (RejectedError, OSError):
             return False
         return True
+
+    def version(self) -> str:
+        """ComfyUI's."""
+        return json.loads(self.get("/system_stats"))["system"]["comfyui_version"]
 
     def object_info(self) -> dict[str, Any]:
         """The description of every node class, by name."""
@@ -317,6 +360,8 @@ def _parse(message: str | bytes, seconds: float = 0.0) -> Event:
     head, rest = message[8 : 8 + length], message[8 + length :]
     if kind == 4:
         return Event("preview", json.loads(head), rest, seconds)
+    if kind == 3:
+        return Event("text", {"node_id": head.decode(), "text": rest.decode()}, seconds=seconds)
     raise ValueError(f"Binary message of kind {kind} is not known.")
 
 
@@ -331,32 +376,101 @@ def _read_json(body: bytes) -> Any:
 
 
 def to_api(workflow: Mapping[str, Any], object_info: Mapping[str, Any]) -> dict[str, Any]:
-    """The API format of a saved workflow (version 0.4) of nodes, links and notes; no subgraphs, nothing muted.
+    """The API format of a saved workflow (version 0.4), as the browser's own "Export (API)" gives it.
 
-    Raises ValueError for a node type the server does not know.
+    Notes, muted and bypassed nodes are left out, a link through a bypassed node or a Reroute is followed to its
+    source, an input from a muted node goes. Raises ValueError for a node type the server does not know.
     """
-    sources = {link[0]: [str(link[1]), link[2]] for link in workflow["links"]}
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    links = {link[0]: link for link in workflow["links"]}
     prompt = {}
-    for node in workflow["nodes"]:
-        if node["type"] in NOTES:
+    for node in nodes.values():
+        if node["type"] in VIRTUAL or node.get("mode") in (MUTED, BYPASSED):
             continue
         if node["type"] not in object_info:
             raise ValueError(f"Node {node['id']} is of type {node['type']}, which this server does not have.")
-        pairs = zip(_widgets(object_info[node["type"]]), node["widgets_values"], strict=False)
-        inputs = {name: value for name, value in pairs if name}
-        inputs |= {slot["name"]: sources[slot["link"]] for slot in node["inputs"] if slot["link"] in sources}
+        inputs = _widget_values(node, object_info[node["type"]])
+        for slot in node.get("inputs", ()):
+            source = _source(slot["link"], slot["type"], nodes, links)
+            if source is not None:
+                inputs[slot["name"]] = source
         prompt[str(node["id"])] = {"class_type": node["type"], "inputs": inputs}
+    for node in prompt.values():
+        node["inputs"] = {name: value for name, value in node["inputs"].items() if not _dangles(value, prompt)}
     return prompt
 
 
-def _widgets(info: Mapping) -> Iterator[str | None]:
-    """The name of each saved widget, in order; None for one that the browser adds for itself."""
+def _source(link_id: int | None, kind: str, nodes: Mapping, links: Mapping) -> Any:
+    """What a link brings: [node id, slot], the value of a PrimitiveNode, or None where it leads nowhere."""
+    if link_id not in links:
+        return None
+    _, origin, slot, *_ = links[link_id]
+    node = nodes[origin]
+    if node["type"] == "PrimitiveNode":
+        return _literal(node["widgets_values"][0])
+    if node["type"] == "Reroute":
+        return _source(node["inputs"][0]["link"], kind, nodes, links)
+    if node.get("mode") == BYPASSED:
+        passed = _bypass(node, slot, kind)
+        return passed and _source(passed["link"], passed["type"], nodes, links)
+    return [str(origin), slot]
+
+
+def _bypass(node: Mapping, slot: int, kind: str) -> Mapping | None:
+    """The input of a bypassed node that stands in for its output `slot`: the one opposite, the same type, or a fit."""
+    inputs, output = node.get("inputs", []), node["outputs"][slot]["type"]
+    opposite = inputs[slot : slot + 1]
+    if kind == "*":
+        return next(iter(opposite or inputs), None)
+    fitting = [entry for entry in (*opposite, *inputs) if _fits(entry["type"], output) and _fits(entry["type"], kind)]
+    same = [entry for entry in inputs if entry["type"] == kind]
+    return next(iter([entry for entry in opposite if entry in fitting] + same + fitting), None)
+
+
+def _fits(one: str, other: str) -> bool:
+    return "*" in (one, other) or not set(one.lower().split(",")).isdisjoint(other.lower().split(","))
+
+
+def _dangles(value: Any, prompt: Mapping) -> bool:
+    return isinstance(value, list) and value[0] not in prompt
+
+
+def _literal(value: Any) -> Any:
+    """A widget's value as the API wants it: a bare list would read as a link."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
+def _widget_values(node: Mapping, info: Mapping) -> dict[str, Any]:
+    """The value of each widget by its name; what is not saved has its default."""
+    saved = node.get("widgets_values") or []
+    if isinstance(saved, dict):
+        return {name: _literal(saved.get(name, default)) for name, default in widgets(info) if name}
+    values = iter(saved)
+    pairs = [(name, next(values, default)) for name, default in widgets(info)]
+    return {name: _literal(value) for name, value in pairs if name}
+
+
+def widgets(info: Mapping) -> Iterator[tuple[str | None, Any]]:
+    """Name and default of each saved widget, in order; the name is None for one that the browser adds for itself."""
     for section in ("required", "optional"):
         declared = info["input"].get(section, {})
+        uploads = False
         for name in info.get("input_order", {}).get(section, declared):
             kind, options = (*declared[name], {})[:2]
-            if not isinstance(kind, list) and kind not in WIDGETS:
+            widget = "COMBO" if isinstance(kind, list) else options.get("widgetType", kind)
+            if widget not in WIDGETS or options.get("forceInput"):
                 continue
-            yield name
-            if options.get("control_after_generate"):
-                yield None  # fixed, increment, decrement, randomize
+            yield name, _default(kind, options)
+            if options.get("control_after_generate", widget == "INT" and name in ("seed", "noise_seed")):
+                yield None, None  # fixed, increment, decrement, randomize
+                if widget == "COMBO":
+                    yield None, None  # the filter of that choice
+            uploads |= any(options.get(f"{media}_upload") for media in ("image", "video", "animated_image"))
+        if uploads:
+            yield None, None  # the upload button, behind all the required
+
+
+def _default(kind: str | list, options: Mapping) -> Any:
+    choices = kind if isinstance(kind, list) else options.get("options", [])
+    fallback = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}.get(str(kind), next(iter(choices), None))
+    return options.get("default", fallback)

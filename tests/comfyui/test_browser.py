@@ -1,0 +1,140 @@
+"""Every template in a real browser: it opens with no node missing, and Run shows its previews and its pictures.
+
+Needs `playwright` and a Chromium: Playwright's own, or one that CHROMIUM names or that is on the PATH. The screenshots
+go to COMFYUI_SCREENSHOTS, or to a temporary folder.
+"""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
+GRAPHS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in WORKFLOWS}
+RUNNABLE = [name for name, graph in GRAPHS.items() if not graph["extra"]["qs"]["needs"]]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+# Nothing but the graph in the picture: no greeting, release notes, map or frame counter.
+SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Notification.ShowVersionUpdates": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+}
+# Every version raises it once on a server without saved settings, with or without this pack.
+OF_THE_PAGE = "Cannot read properties of undefined (reading 'id')"
+READY = "() => window.app?.graph && window.app?.extensionManager && !document.querySelector('#splash-loader')"
+LISTEN = """() => {
+    window.ended = null;
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+        window.app.api.addEventListener(end, event => { window.ended = [end, event.detail] });
+}"""
+MISSING = "() => window.app.graph._nodes.filter(n => !(n.type in LiteGraph.registered_node_types)).map(n => n.type)"
+# How many pictures a node shows: drawn on the canvas, or as elements in newer pages.
+SHOWN = """id => {
+    const whole = pictures => [...pictures].filter(picture => picture.complete && picture.naturalWidth).length;
+    const node = window.app.graph.getNodeById(id);
+    return Math.max(whole(node.imgs ?? []), whole(document.querySelectorAll(`[data-node-id="${id}"] img`)));
+}"""
+
+
+# Pairs of nodes that lie over one another, as the page draws them, titles included.
+OVERLAPS = """() => {
+    const boxes = window.app.graph._nodes.map(node => [node.type, node.pos[0], node.pos[1] - 30,
+        node.pos[0] + node.size[0], node.pos[1] + node.size[1]]);
+    const meet = ([, a, b, c, d], [, e, f, g, h]) => a < g && e < c && b < h && f < d;
+    return boxes.flatMap((one, k) => boxes.slice(k + 1).filter(other => meet(one, other)).map(other =>
+        `${one[0]} and ${other[0]}`));
+}"""
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory) -> Path:
+    named = os.environ.get("COMFYUI_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright.sync_playwright() as running:
+        if not (found or Path(running.chromium.executable_path).exists()):
+            pytest.skip("no Chromium: playwright install chromium, or name one in CHROMIUM")
+        browser = running.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, client):
+    """ComfyUI's page, which may speak to the server and nobody else; `page.errors` are its scripts' errors."""
+
+    def only_loopback(route):
+        here = urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", None)
+        route.continue_() if here else route.abort()
+
+    page = browser.new_page(viewport={"width": 2560, "height": 1440})
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.route("**/*", only_loopback)
+    page.request.post(f"http://{client.address}/settings", data=json.dumps(SETTINGS))
+    page.goto(f"http://{client.address}/", wait_until="domcontentloaded")
+    page.wait_for_function(READY, timeout=120_000)
+    page.wait_for_timeout(3000)  # only now does the page restore its last graph
+    yield page
+    page.close()
+
+
+def open_template(page, client, pack: str, name: str) -> None:
+    """Opens a template as the page's own list of templates does, all of it in view."""
+    graph = json.loads(client.get(f"/api/workflow_templates/{pack}/{name}.json"))
+    page.evaluate("([graph, name]) => window.app.loadGraphData(graph, true, true, name)", [graph, name])
+    page.wait_for_timeout(1000)
+    page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+    page.wait_for_timeout(1500)  # the view glides there
+
+
+def press_run(page) -> None:
+    newer, older = page.get_by_test_id("queue-button"), page.locator("button.p-splitbutton-button", has_text="Run")
+    newer.or_(older).first.click()
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_template_opens_and_runs(page, client, harness, counts, info, screenshots, name):
+    version = client.version()
+    open_template(page, client, harness.PACK, name)
+    assert page.evaluate(MISSING) == []
+    assert page.evaluate(OVERLAPS) == []
+    page.screenshot(path=screenshots / f"{version}-{name}-1-open.png")
+    graph = page.evaluate("async () => (await window.app.graphToPrompt()).output")
+    assert inputs(graph) == inputs(harness.to_api(GRAPHS[name], info))
+
+    client.free()  # what an earlier test computed
+    time.sleep(2)
+    page.evaluate(LISTEN)
+    press_run(page)
+    walks = [key for key, node in graph.items() if node["inputs"].get("preview_every")]
+    for number, key in enumerate(walks):
+        page.wait_for_function(f"() => window.ended || ({SHOWN})({key}) > 0", timeout=600_000)
+        page.screenshot(path=screenshots / f"{version}-{name}-2-preview-{number}.png")
+        assert page.evaluate(SHOWN, int(key)) > 0, page.evaluate("() => window.ended")
+    page.wait_for_function("() => window.ended", timeout=1_200_000)
+    end, detail = page.evaluate("() => window.ended")
+    assert end == "execution_success", detail
+    for key, number in counts.shown(graph).items():
+        page.wait_for_function(f"() => ({SHOWN})({key}) == {number}", timeout=30_000)
+    page.wait_for_timeout(1000)
+    page.screenshot(path=screenshots / f"{version}-{name}-3-done.png")
+    assert page.evaluate(OVERLAPS) == []  # now that nodes have grown by their previews
+    assert [error for error in page.errors if error != OF_THE_PAGE] == []
+
+
+def inputs(graph: dict) -> dict:
+    """Kind and inputs of each node of an API graph, but for what the page adds for itself."""
+    return {key: (node["class_type"], node["inputs"]) for key, node in graph.items()}
