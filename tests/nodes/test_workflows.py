@@ -1,76 +1,119 @@
-"""Each shipped workflow: well formed, and it runs."""
+"""Each shipped workflow: well formed, what its tool writes, and it runs."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+
+from tools.templates import core
+from tools.templates.__main__ import text as file_text
+from tools.templates.run import pictures, run, values, widgets
+from tools.templates.thumbnails import SIDE, needs
+from tools.templates.workflows import TEMPLATES
 
 FOLDER = Path(__file__).parents[2] / "workflows"
 FILES = sorted(FOLDER.glob("*.json"))
-CORE = {"PreviewImage": 0, "SaveImage": 1, "MarkdownNote": 1, "LoadImage": 2}  # and how many widget values each saves
 QUICK = {"size": 32, "steps": 6, "skip": 3, "crops": 4, "short_side": 128}
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+RUNNABLE = [path for path in FILES if not needs(read(path))]
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
 def workflow(request) -> dict:
-    return json.loads(request.param.read_text(encoding="utf-8"))
+    return read(request.param)
 
 
 def nodes(workflow: dict) -> dict[int, dict]:
     return {node["id"]: node for node in workflow["nodes"]}
 
 
-def widgets(pack, node: str) -> list[str | None]:
-    """The names of a node's saved widget values, in order; None is the seed's control."""
-    names = []
-    for name, (kind, options) in pack.inputs(node).items():
-        if isinstance(kind, list) or kind in ("INT", "FLOAT", "STRING", "BOOLEAN"):
-            names += [name, None] if options.get("control_after_generate") else [name]
-    return names
+def classes(pack) -> dict[str, type]:
+    return {**core.NODES, **pack.classes}
 
 
-def test_there_are_workflows():
-    assert {path.stem for path in FILES} >= {"quick_start", "anchors_heatmap"}
+def test_there_are_as_many_as_promised():
+    names = {path.stem for path in FILES}
+    assert len(names) >= 6 and names == {build().name for build in TEMPLATES}
+    wished = ["quick_start", "five_styles", "anchors_heatmap", "zecon", "mask", "real_model"]
+    assert all(any(name.startswith(wish) for name in names) for wish in wished)
+
+
+@pytest.mark.parametrize("build", TEMPLATES, ids=lambda build: build.__name__)
+def test_the_file_is_what_its_tool_writes(build):
+    """So that it follows the nodes' widgets and defaults; `python -m tools.templates` writes them all."""
+    graph = build()
+    assert (FOLDER / f"{graph.name}.json").read_text(encoding="utf-8") == file_text(graph.as_json())
 
 
 def test_names_only_nodes_that_exist_and_their_pack(pack, workflow):
     assert workflow["version"] == 0.4
+    version = pack.part("qs_core.pipeline").VERSION
+    assert workflow["extra"]["qs"]["version"] == version
     for node in workflow["nodes"]:
-        assert node["type"] in pack.classes or node["type"] in CORE
-        if node["type"] != "MarkdownNote":
-            own = node["type"] in pack.classes
-            assert node["properties"]["cnr_id"] == ("qs-style-transfer" if own else "comfy-core")
-            assert node["properties"]["ver"]
+        if node["type"] == "MarkdownNote":
+            continue
+        assert node["type"] in classes(pack)
+        own = node["type"] in pack.classes
+        assert node["properties"]["cnr_id"] == ("qs-style-transfer" if own else "comfy-core")
+        assert node["properties"]["ver"] == (version if own else core.VERSION)
+
+
+def test_explains_itself_at_the_top_left(workflow):
+    (note,) = (node for node in workflow["nodes"] if node["type"] == "MarkdownNote")
+    (words,) = note["widgets_values"]
+    assert words.startswith("# ") and len(words.split()) > 60
+    assert "{" not in words
+    assert all(note["pos"][0] <= node["pos"][0] for node in workflow["nodes"])
+    assert all(note["pos"][1] <= node["pos"][1] for node in workflow["nodes"])
+
+
+def test_has_a_thumbnail_of_its_name(workflow):
+    (path,) = (path for path in FILES if read(path)["id"] == workflow["id"])
+    with Image.open(path.with_suffix(".jpg")) as picture:
+        assert picture.format == "JPEG" and picture.size == (SIDE, SIDE)
+        assert len(picture.convert("RGB").getcolors(10**6)) > 1000
+    assert path.with_suffix(".jpg").stat().st_size < 200_000
+
+
+def test_there_are_thumbnails_of_workflows_alone():
+    assert {path.stem for path in FOLDER.glob("*.jpg")} == {path.stem for path in FILES}
 
 
 def test_saves_a_value_for_each_widget(pack, workflow):
     for node in workflow["nodes"]:
-        values = node["widgets_values"]
-        if node["type"] in CORE:
-            assert len(values) == CORE[node["type"]]
+        if node["type"] == "MarkdownNote":
             continue
-        names = widgets(pack, node["type"])
-        assert len(values) == len(names), node["type"]
-        for name, value in zip(names, values, strict=True):
-            if name is None:
-                assert value == "fixed"
-                continue
-            kind, options = pack.inputs(node["type"])[name]
-            assert value in kind if isinstance(kind, list) else type(value) is type(options["default"]), name
+        cls, saved = classes(pack)[node["type"]], node["widgets_values"]
+        assert len(saved) == len(widgets(cls)), node["type"]
+        assert [value for name, value in zip(widgets(cls), saved, strict=True) if name is None] in ([], ["fixed"])
+        declared = cls.INPUT_TYPES()
+        declared = {**declared["required"], **declared.get("optional", {})}
+        for name, value in values(node, cls).items():
+            kind, options = declared[name]
+            known = value in kind or value in needs(workflow) if isinstance(kind, list) else None
+            assert known if known is not None else type(value) is type(options["default"]), name
+            if "min" in options:
+                assert options["min"] <= value <= options["max"], name
 
 
-def test_the_sampler_keeps_the_librarys_defaults(pack, workflow):
-    """A template saves every value: one that is left behind when the defaults change would show other pictures."""
-    defaults = {field.name: field.default for field in fields(pack.part("qs_core.settings").Settings)}
-    for node in workflow["nodes"]:
-        if node["type"] == "QSAttnGuidedSampler":
-            saved = dict(zip(widgets(pack, node["type"]), node["widgets_values"], strict=True))
-            for name in ("sampler", "eta", "anchors", "contrastive", "clip_global", "clip_directional", "mse", "range"):
-                assert saved[name] == defaults[name], name
-            assert (saved["crop_area_min"], saved["crop_area_max"]) == defaults["crop_area"]
-            assert saved["attention_temperature"] == defaults["attention_temperature"]
+def test_a_model_that_must_be_fetched_is_said_in_the_title_and_where_the_page_looks(workflow):
+    """ComfyUI's panel of missing models reads name, address and folder; its button needs Hugging Face."""
+    stated = [model for node in workflow["nodes"] for model in node["properties"].get("models", [])]
+    assert [model["name"] for model in stated] == needs(workflow)
+    for model in stated:
+        assert model["directory"] == "qs_diffusion"
+        assert model["url"].startswith("https://huggingface.co/") and model["url"].endswith(f"/{model['name']}")
+        assert model["hash_type"] == "SHA256" and len(model["hash"]) == 64
+        widgets_naming_it = [node for node in workflow["nodes"] if model["name"] in node["widgets_values"]]
+        assert [node["properties"].get("models") for node in widgets_naming_it] == [[model]]
+    assert ("real model" in workflow["extra"]["qs"]["title"]) == bool(stated)
 
 
 def test_links_fit_at_both_ends(pack, workflow):
@@ -79,11 +122,8 @@ def test_links_fit_at_both_ends(pack, workflow):
     for link, origin, slot, target, place, kind in links:
         output, entry = by_id[origin]["outputs"][slot], by_id[target]["inputs"][place]
         assert link in output["links"] and entry["link"] == link
-        assert output["type"] == entry["type"] == kind
-        if by_id[target]["type"] in pack.classes:
-            assert pack.inputs(by_id[target]["type"])[entry["name"]][0] == kind
-        if by_id[origin]["type"] in pack.classes:
-            assert pack.classes[by_id[origin]["type"]].RETURN_TYPES[slot] == kind
+        assert output["type"] == kind and entry["type"] in (kind, "*")
+        assert classes(pack)[by_id[origin]["type"]].RETURN_TYPES[slot] == kind
     linked = {entry["link"] for node in workflow["nodes"] for entry in node["inputs"] if entry["link"]}
     assert linked == {link[0] for link in links}
 
@@ -98,41 +138,49 @@ def test_nodes_do_not_overlap(workflow):
             assert apart_x or apart_y
 
 
-def call(pack, node: str, values: dict, wired: dict[str, list]) -> list[list]:
-    """Each output of a node as a list, as ComfyUI's executor makes them: once for each entry of the longest input."""
-    cls = pack.classes[node]
-    listed = {name: [value] for name, value in values.items()} | wired
-    if getattr(cls, "INPUT_IS_LIST", False):
-        results = [pack.outputs(node, **listed)]
-    else:
-        count = max(map(len, listed.values()), default=1)
-        runs = [{name: entries[min(k, len(entries) - 1)] for name, entries in listed.items()} for k in range(count)]
-        results = [pack.outputs(node, **inputs) for inputs in runs]
-    is_list = getattr(cls, "OUTPUT_IS_LIST", (False,) * len(cls.RETURN_TYPES))
-    columns = zip(*results, strict=True)
-    return [sum(column, []) if many else list(column) for column, many in zip(columns, is_list, strict=True)]
+def test_links_run_from_left_to_right(workflow):
+    by_id = nodes(workflow)
+    for _, origin, _, target, *_ in workflow["links"]:
+        assert by_id[origin]["pos"][0] <= by_id[target]["pos"][0]
 
 
-def test_runs(pack, workflow):
-    """A small executor: each node as soon as its inputs are there, with few steps of a small picture."""
-    by_id, results, shown = nodes(workflow), {}, []
-    sources = {link[0]: (link[1], link[2]) for link in workflow["links"]}
-    waiting = [node for node in by_id.values() if node["type"] != "MarkdownNote"]
-    while waiting:
-        ready = [n for n in waiting if all(sources[e["link"]][0] in results for e in n["inputs"] if e["link"])]
-        assert ready, "a cycle, or a link from nowhere"
-        for node in ready:
-            origins = {e["name"]: sources[e["link"]] for e in node["inputs"] if e["link"]}
-            wired = {name: results[origin][slot] for name, (origin, slot) in origins.items()}
-            if node["type"] in CORE:
-                shown += wired["images"]
-                results[node["id"]] = None
-                continue
-            names = widgets(pack, node["type"])
-            values = {name: value for name, value in zip(names, node["widgets_values"], strict=True) if name}
-            quick = {name: value for name, value in QUICK.items() if name in values}
-            results[node["id"]] = call(pack, node["type"], values | quick, wired)
-        waiting = [node for node in waiting if node["id"] not in results]
-    assert len(shown) >= sum(node["type"] in ("PreviewImage", "SaveImage") for node in workflow["nodes"]) > 0
-    for image in shown:
-        assert image.ndim == 4 and image.shape[-1] == 3 and torch.isfinite(image).all()
+def test_groups_hold_whole_nodes_and_do_not_overlap(workflow):
+    """A node is in one group or in none; ComfyUI moves with a group what lies in its frame."""
+    frames = [group["bounding"] for group in workflow["groups"]]
+    assert all(group["title"] for group in workflow["groups"]) and len(frames) >= 3
+    for node in workflow["nodes"]:
+        (x, y), (width, height) = node["pos"], node["size"]
+        touched = [f for f in frames if x < f[0] + f[2] and f[0] < x + width and y < f[1] + f[3] and f[1] < y + height]
+        for left, top, wide, high in touched:
+            assert left <= x and top <= y and x + width <= left + wide and y + height <= top + high, node["id"]
+        assert len(touched) == (node["type"] != "MarkdownNote"), (node["id"], node["type"])
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)
+def test_runs(pack, path):
+    """Each node as soon as its inputs are there, with few steps of a small picture."""
+    workflow = read(path)
+    shown = run(workflow, pack.classes, QUICK)
+    kinds = {node["id"]: node["type"] for node in workflow["nodes"]}
+    for number, got in shown.items():
+        if kinds[number] == "PreviewAny":
+            assert all(isinstance(text, str) and text for text in got)
+    found = pictures(shown)
+    assert len(found) >= sum(kind in ("PreviewImage", "SaveImage") for kind in kinds.values()) > 0
+    for picture in found:
+        assert picture.ndim == 3 and picture.shape[-1] == 3 and torch.isfinite(picture).all()
+
+
+def test_stand_ins_of_core_nodes_are_like_the_real_ones():
+    """Against what a real ComfyUI said of them, in the snapshot of its tests."""
+    said = json.loads((Path(__file__).parents[1] / "comfyui" / "object_info.json").read_text(encoding="utf-8"))
+    for name in set(core.NODES) - {"MarkdownNote"}:
+        declared = core.NODES[name].INPUT_TYPES()["required"]
+        real = said[name]["input"]["required"]
+        assert {key: spec[0] for key, spec in declared.items()} == {key: spec[0] for key, spec in real.items()}, name
+        if core.NODES[name].RETURN_TYPES:
+            assert list(core.NODES[name].RETURN_TYPES) == said[name]["output"]
+
+
+def test_the_marked_ones_alone_are_not_run():
+    assert [path.stem for path in FILES if path not in RUNNABLE] == ["real_model_256px_download"]

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from qs_core import checkpoints
 from qs_core.schedule import linear_betas
 from qs_core.unets.adm import ADMConfig, ADMUNet
 
@@ -130,9 +130,7 @@ def _save(path: Path, ema: ADMUNet) -> None:
         "noise_schedule": "linear",
         "variance": "learned",
     }
-    temporary = path.with_suffix(".tmp")
-    save_file(state, temporary, metadata={"format": "pt", "qs_config": json.dumps(config)})
-    temporary.replace(path)
+    checkpoints.write(path, state, config)
 
 
 def train(args) -> None:

@@ -1,0 +1,396 @@
+"""The workflows, each a function that builds its graph: values that differ from the defaults are meant to."""
+
+from collections.abc import Callable
+from functools import partial
+
+from qs_core.known import by_file
+
+from .graph import GREEN, PURPLE, YELLOW, Graph, Node
+
+FIVE = "crayon = a sketch with crayon\ngolden\nwatercolor = water painting\nwooden\nred bricks"
+README = "a sketch with crayon (ZeCon README)"  # the preset of ZeCon's own command line
+# Widths and heights that show every widget.
+SIZE = {
+    "QSSampleImage": (300, 60),
+    "LoadDiffusionModel": (320, 270),
+    "LoadOpenCLIP": (320, 110),
+    "CLIPTextDirection": (320, 180),
+    "EncodeInvertDDIM": (320, 480),
+    "QSAttnGuidedSampler": (340, 860),
+    "QSStylePreset": (340, 260),
+    "QSContrastiveLoss": (340, 300),
+    "QSCLIPLoss": (340, 250),
+    "QSMSELoss": (340, 150),
+    "QSRangeLoss": (340, 150),
+    "QSVGGLoss": (340, 180),
+    "QSPromptList": (320, 200),
+    "QSAttnHeatmap": (340, 190),
+    "QSCompareGrid": (320, 260),
+    "QSBeforeAfter": (320, 180),
+    "ImageBatch": (220, 60),
+    "ImageToMask": (260, 60),
+    "ThresholdMask": (260, 60),
+    "MaskToImage": (260, 40),
+    "PreviewAny": (340, 160),
+}
+PICTURE = (420, 460)
+BYPASSED = 4  # ComfyUI's mode of a node whose input goes straight through
+
+
+def place(graph: Graph, kind: str, x: int, y: int, **given) -> Node:
+    """A node at its usual size."""
+    return graph.add(kind, (x, y), given.pop("area", None) or SIZE[kind], **given)
+
+
+def quick_start() -> Graph:
+    """The smallest graph."""
+    graph = Graph("quick_start", "Quick start")
+    put = partial(place, graph)
+    graph.note(
+        (40, 80),
+        (400, 560),
+        "How it works",
+    )
+    photo = put("QSSampleImage", 500, 80, picture="pagoda")
+    before = graph.add("PreviewImage", (500, 220), (300, 420), title="Before", images=photo[0])
+    model = put("LoadDiffusionModel", 860, 220)
+    clip = put("LoadOpenCLIP", 860, 660)
+    inversion = put("EncodeInvertDDIM", 1220, 80, model=model[0], image=photo[0])
+    text = put("CLIPTextDirection", 1220, 660, clip=clip[0])
+    sampler = put("QSAttnGuidedSampler", 1600, 80, inversion=inversion[0], text=text[0])
+    after = graph.add("SaveImage", (2000, 80), PICTURE, title="After", images=sampler[0], filename_prefix="qs_style")
+    graph.group("1 Photo", photo, before, color=GREEN)
+    graph.group("2 To noise", model, inversion)
+    graph.group("3 What it shall become", clip, text, color=PURPLE)
+    graph.group("4 Back, in the new style", sampler, after, color=YELLOW)
+    return graph
+
+
+def five_styles() -> Graph:
+    """One photo, five prompts, one grid."""
+    graph = Graph("five_styles_side_by_side", "Five styles side by side")
+    put = partial(place, graph)
+    graph.note(
+        (40, 80),
+        (400, 460),
+        "How it works",
+    )
+    prompts = put("QSPromptList", 500, 80, lines=FIVE)
+    photo = put("QSSampleImage", 500, 420, picture="coffee")
+    model = put("LoadDiffusionModel", 860, 220)
+    clip = put("LoadOpenCLIP", 860, 660)
+    inversion = put("EncodeInvertDDIM", 1220, 80, model=model[0], image=photo[0], steps=30, skip=15)
+    text = put("CLIPTextDirection", 1220, 660, clip=clip[0], prompt=prompts["prompts"])
+    sampler = put("QSAttnGuidedSampler", 1600, 80, inversion=inversion[0], text=text[0])
+    grid = put(
+        "QSCompareGrid",
+        2000,
+        80,
+        images=sampler[0],
+        labels=prompts["labels"],
+        columns=3,
+        source=photo[0],
+        source_label="photo",
+    )
+    shown = graph.add(
+        "SaveImage", (2000, 420), (760, 520), title="All of them", images=grid[0], filename_prefix="qs_five_styles"
+    )
+    graph.group("1 Styles, one a line", prompts, color=PURPLE)
+    graph.group("2 Photo", photo, color=GREEN)
+    graph.group("3 To noise, once", model, inversion)
+    graph.group("4 Phrase by phrase", clip, text, color=PURPLE)
+    graph.group("5 Back, once a phrase", sampler, color=YELLOW)
+    graph.group("6 Compared", grid, shown, color=GREEN)
+    return graph
+
+
+def anchors_heatmap() -> Graph:
+    """Where the contrastive loss looks."""
+    graph = Graph("anchors_heatmap", "Anchors heat map")
+    put = partial(place, graph)
+    graph.note(
+        (40, 80),
+        (400, 520),
+        "How it works",
+    )
+    photo = put("QSSampleImage", 500, 80, picture="cat")
+    model = put("LoadDiffusionModel", 500, 240)
+    inversion = put(
+        "EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], steps=10, skip=9, start="noised", preview_every=0
+    )
+    whole = put("QSAttnHeatmap", 1260, 80, title="Global anchors", inversion=inversion[0])
+    window = put("QSAttnHeatmap", 1260, 400, title="Local anchors", inversion=inversion[0], anchors="local")
+    both = put("ImageBatch", 1660, 80, title="Both", image1=whole[0], image2=window[0])
+    labels = "global, first layer\nglobal, second layer\nlocal, first layer\nlocal, second layer"
+    grid = put("QSCompareGrid", 1660, 220, images=both[0], labels=labels, columns=2, size=384)
+    shown = graph.add(
+        "SaveImage", (2040, 80), (760, 700), title="Heat maps", images=grid[0], filename_prefix="qs_anchors"
+    )
+    graph.group("1 Photo and network", photo, model, inversion)
+    graph.group("2 The same photo, two ways to choose", whole, window, color=PURPLE)
+    graph.group("3 Compared", both, grid, shown, color=GREEN)
+    return graph
+
+
+def zecon() -> Graph:
+    """ZeCon's random anchors against query selection, all else equal."""
+    graph = Graph("zecon_against_query_selection", "ZeCon against query selection")
+    put = partial(place, graph)
+    graph.note(
+        (40, 80),
+        (420, 620),
+        "What is compared",
+    )
+    photo = put("QSSampleImage", 40, 800, picture="pagoda")
+    model = put("LoadDiffusionModel", 40, 940)
+    clip = put("LoadOpenCLIP", 40, 1290)
+    preset = put("QSStylePreset", 540, 80, title="ZeCon's settings", style_name=README, style=0.5, content=0.0)
+    told = put("PreviewAny", 540, 420, title="What the preset says", area=(340, 300), source=preset["summary"])
+    held = {"weight": 2000.0, "losses": preset["losses"]}
+    random = put("QSContrastiveLoss", 940, 80, title="Random anchors", anchors="random", **held)
+    chosen = put("QSContrastiveLoss", 940, 460, title="Query-selected anchors", **held)
+    inversion = put("EncodeInvertDDIM", 1340, 80, model=model[0], image=photo[0], start="zecon")
+    phrases = {"prompt": preset["prompt"], "source_prompt": preset["source_prompt"]}
+    text = put("CLIPTextDirection", 1340, 660, clip=clip[0], **phrases)
+    shared = {"inversion": inversion[0], "text": text[0], "sampler": "ddpm"}
+    a = put("QSAttnGuidedSampler", 1740, 80, title="ZeCon", losses=random[0], **shared)
+    b = put("QSAttnGuidedSampler", 2120, 80, title="Query selection", losses=chosen[0], **shared)
+    both = put("ImageBatch", 2540, 80, title="Both", image1=a[0], image2=b[0])
+    labels = "random anchors (ZeCon)\nquery-selected (QS-Attn)"
+    grid = put("QSCompareGrid", 2540, 220, images=both[0], labels=labels, source=photo[0], source_label="photo")
+    shown = graph.add(
+        "SaveImage", (2540, 560), (760, 460), title="Compared", images=grid[0], filename_prefix="qs_zecon"
+    )
+    graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
+    graph.group("2 ZeCon's settings", preset, told)
+    graph.group("3 The one difference", random, chosen, color=PURPLE)
+    graph.group("4 To noise, and the phrase", inversion, text)
+    graph.group("5 Back, twice", a, b, color=YELLOW)
+    graph.group("6 Compared", both, grid, shown, color=GREEN)
+    return graph
+
+
+def mask() -> Graph:
+    """Only the flower is restyled; the mask comes from the photo's own colours."""
+    graph = Graph("mask", "Mask: restyle only a part")
+    put = partial(place, graph)
+    graph.note(
+        (40, 80),
+        (400, 440),
+        "How it works",
+    )
+    photo = put("QSSampleImage", 500, 80, picture="flower")
+    red = put("ImageToMask", 500, 240, image=photo[0], channel="red")
+    white = put("ThresholdMask", 500, 400, mask=red[0], value=0.4)
+    seen = put("MaskToImage", 500, 560, mask=white[0])
+    model = put("LoadDiffusionModel", 880, 220)
+    clip = put("LoadOpenCLIP", 880, 660)
+    inversion = put("EncodeInvertDDIM", 1240, 80, model=model[0], image=photo[0], steps=30, skip=15)
+    text = put("CLIPTextDirection", 1240, 660, clip=clip[0], prompt="golden")
+    shared = {"inversion": inversion[0], "text": text[0]}
+    without = put("QSAttnGuidedSampler", 1620, 80, title="Without a mask", **shared)
+    inside = put("QSAttnGuidedSampler", 2000, 80, title="Inside the mask", mask=white[0], feather=6, **shared)
+    two = put("ImageBatch", 2400, 80, title="Mask, without", image1=seen[0], image2=without[0])
+    three = put("ImageBatch", 2400, 200, title="Mask, without, inside", image1=two[0], image2=inside[0])
+    labels = "mask\nwithout the mask\nonly the flower"
+    grid = put(
+        "QSCompareGrid", 2400, 340, images=three[0], labels=labels, columns=2, source=photo[0], source_label="photo"
+    )
+    shown = graph.add("SaveImage", (2760, 80), (560, 760), title="Compared", images=grid[0], filename_prefix="qs_mask")
+    graph.group("1 Photo, and a mask from it", photo, red, white, seen, color=GREEN)
+    graph.group("2 To noise", model, inversion)
+    graph.group("3 What it shall become", clip, text, color=PURPLE)
+    graph.group("4 Back, without and with the mask", without, inside, color=YELLOW)
+    graph.group("5 Compared", two, three, grid, shown, color=GREEN)
+    return graph
+
+
+def style_preset() -> Graph:
+    """One style at three settings of its dials."""
+    graph = Graph("style_preset_dials", "Style preset with dials")
+    put = partial(place, graph)
+    graph.note(
+        (40, 80),
+        (420, 500),
+        "How it works",
+    )
+    photo = put("QSSampleImage", 40, 680, picture="cat")
+    model = put("LoadDiffusionModel", 40, 820)
+    clip = put("LoadOpenCLIP", 40, 1170)
+    dials = [(0.5, 1.0), (1.0, 1.0), (2.0, 1.0)]
+    presets = [
+        put("QSStylePreset", 540, 80 + 320 * k, style_name="golden", style=style, content=content)
+        for k, (style, content) in enumerate(dials)
+    ]
+    told = put("PreviewAny", 540, 1060, title="What the preset says", area=(340, 220), source=presets[1]["summary"])
+    inversion = put("EncodeInvertDDIM", 940, 80, model=model[0], image=photo[0], steps=30, skip=15)
+    text = put(
+        "CLIPTextDirection",
+        940,
+        640,
+        clip=clip[0],
+        prompt=presets[1]["prompt"],
+        source_prompt=presets[1]["source_prompt"],
+    )
+    results = [
+        put(
+            "QSAttnGuidedSampler",
+            1320 + 380 * k,
+            80,
+            title=f"Style {style:g}",
+            inversion=inversion[0],
+            text=text[0],
+            losses=preset["losses"],
+        )
+        for k, ((style, _), preset) in enumerate(zip(dials, presets, strict=True))
+    ]
+    two = put("ImageBatch", 2480, 80, title="Two", image1=results[0][0], image2=results[1][0])
+    all_three = put("ImageBatch", 2480, 220, title="All three", image1=two[0], image2=results[2][0])
+    labels = "\n".join(f"style {style:g}" for style, _ in dials)
+    grid = put(
+        "QSCompareGrid", 2480, 360, images=all_three[0], labels=labels, columns=2, source=photo[0], source_label="photo"
+    )
+    shown = graph.add(
+        "SaveImage", (2840, 80), (560, 640), title="Compared", images=grid[0], filename_prefix="qs_preset"
+    )
+    graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
+    graph.group("2 One style, three dials", *presets, told, color=PURPLE)
+    graph.group("3 To noise, and the phrase", inversion, text)
+    graph.group("4 Back, once a dial", *results, color=YELLOW)
+    graph.group("5 Compared", two, all_three, grid, shown, color=GREEN)
+    return graph
+
+
+def strength_sweep() -> Graph:
+    """The dial from the photo itself to the full style."""
+    graph = Graph("strength_sweep", "Strength sweep")
+    put = partial(place, graph)
+    strengths = (0.3, 0.6, 1.0)
+    graph.note(
+        (40, 80),
+        (400, 300),
+        "How it works",
+    )
+    photo = put("QSSampleImage", 500, 80, picture="flower")
+    model = put("LoadDiffusionModel", 500, 240)
+    clip = put("LoadOpenCLIP", 500, 660)
+    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], steps=20, skip=10)
+    text = put("CLIPTextDirection", 880, 660, clip=clip[0], prompt="wooden")
+    results = [
+        put(
+            "QSAttnGuidedSampler",
+            1280 + 380 * k,
+            80,
+            title=f"Strength {strength:g}",
+            inversion=inversion[0],
+            text=text[0],
+            strength=strength,
+        )
+        for k, strength in enumerate(strengths)
+    ]
+    joined = results[0]
+    for k, result in enumerate(results[1:]):
+        joined = put("ImageBatch", 2440, 80 + 120 * k, title=f"The first {k + 2}", image1=joined[0], image2=result[0])
+    labels = "\n".join(f"strength {strength:g}" for strength in strengths)
+    grid = put(
+        "QSCompareGrid", 2440, 340, images=joined[0], labels=labels, columns=2, source=photo[0], source_label="photo"
+    )
+    shown = graph.add(
+        "SaveImage", (2800, 80), (560, 680), title="Compared", images=grid[0], filename_prefix="qs_strength"
+    )
+    graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
+    graph.group("2 To noise, and the phrase", inversion, text, color=PURPLE)
+    graph.group("3 Back, at three strengths", *results, color=YELLOW)
+    graph.group("4 Compared", grid, shown, color=GREEN)
+    return graph
+
+
+def each_loss() -> Graph:
+    """Every loss as a node of its own, in a chain."""
+    graph = Graph("losses_one_by_one", "Losses one by one")
+    put = partial(place, graph)
+    graph.note((40, 80), (400, 560), "How it works")
+    photo = put("QSSampleImage", 500, 80, picture="coffee")
+    model = put("LoadDiffusionModel", 500, 240)
+    clip = put("LoadOpenCLIP", 500, 660)
+    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0])
+    text = put("CLIPTextDirection", 880, 660, clip=clip[0], prompt="golden")
+    style = put("QSCLIPLoss", 1280, 80, title="Style: CLIP")
+    content = put("QSContrastiveLoss", 1280, 420, title="Content: contrastive", losses=style[0])
+    pixels = put("QSMSELoss", 1280, 810, title="Content: pixels", losses=content[0])
+    colours = put("QSRangeLoss", 1280, 1050, title="Colours in range", losses=pixels[0])
+    sampler = put("QSAttnGuidedSampler", 1700, 80, inversion=inversion[0], text=text[0], losses=colours[0])
+    both = put("QSBeforeAfter", 2100, 80, before=photo[0], after=sampler[0])
+    shown = graph.add(
+        "SaveImage", (2100, 340), (560, 600), title="Before and after", images=both[0], filename_prefix="qs_losses"
+    )
+    graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
+    graph.group("2 To noise, and the phrase", inversion, text)
+    graph.group("3 What pulls, and what holds", style, content, pixels, colours, color=PURPLE)
+    graph.group("4 Back, guided by them", sampler, both, shown, color=YELLOW)
+    return graph
+
+
+def real_model() -> Graph:
+    """OpenAI's 256 pixel network and CLIP, with the paper's own weights."""
+    known = by_file("256x256_diffusion_uncond.pt")
+    graph = Graph("real_model_256px_download", "256 px (real model, needs a download)", needs=(known.file,))
+    put = partial(place, graph)
+    words = {
+        "file": known.file,
+        "size": f"{known.size / 1e9:.1f}",
+        "address": known.mirror,
+        "digest": known.sha256[:16],
+    }
+    graph.note((40, 80), (440, 640), "What to download, and how it works", **words)
+    photo = put("QSSampleImage", 540, 80, picture="cat")
+    before = graph.add("PreviewImage", (540, 220), (320, 300), title="Before", images=photo[0])
+    source = {"name": known.file, "url": known.mirror, "directory": "qs_diffusion"}
+    digest = {"hash": known.sha256, "hash_type": "SHA256"}
+    model = put(
+        "LoadDiffusionModel",
+        540,
+        640,
+        title="Diffusion model (download first)",
+        model_name=known.file,
+        models=[{**source, **digest}],
+    )
+    clip = put("LoadOpenCLIP", 540, 990, title="OpenCLIP (downloads)", clip_name="ViT-B-16")
+    preset = put("QSStylePreset", 920, 80, style_name="watercolor art (ImageNet)")
+    content = put("QSContrastiveLoss", 920, 420, title="Query-selected anchors", losses=preset["losses"])
+    vgg = put("QSVGGLoss", 920, 800, title="VGG: wake it up once its weights are there", losses=content[0])
+    graph.nodes[-1]["mode"] = BYPASSED
+    told = put("PreviewAny", 920, 1060, title="What the preset says", area=(340, 300), source=preset["summary"])
+    inversion = put("EncodeInvertDDIM", 1320, 80, model=model[0], image=photo[0], start="zecon")
+    text = put(
+        "CLIPTextDirection", 1320, 660, clip=clip[0], prompt=preset["prompt"], source_prompt=preset["source_prompt"]
+    )
+    sampler = put(
+        "QSAttnGuidedSampler",
+        1700,
+        80,
+        inversion=inversion[0],
+        text=text[0],
+        losses=vgg[0],
+        sampler="ddpm",
+    )
+    after = graph.add("SaveImage", (2100, 80), PICTURE, title="After", images=sampler[0], filename_prefix="qs_256px")
+    graph.group("1 Photo", photo, before, color=GREEN)
+    graph.group("2 Networks: download these", model, clip, color=YELLOW)
+    graph.group("3 Style", content, preset, vgg, told, color=PURPLE)
+    graph.group("4 To noise, and the phrase", inversion, text)
+    graph.group("5 Back, in the new style", sampler, after, color=YELLOW)
+    return graph
+
+
+TEMPLATES: tuple[Callable[[], Graph], ...] = (
+    quick_start,
+    five_styles,
+    anchors_heatmap,
+    zecon,
+    mask,
+    real_model,
+    style_preset,
+    strength_sweep,
+    each_loss,
+)
