@@ -172,17 +172,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _tell(message, status: int) -> int:
+def _tell(message, status: int = 0) -> int:
     print(f"qs_core: {message}", file=sys.stderr)
     return status
 
 
 def _list_presets() -> str:
     return "\n".join(f"{name:44}{entry.source:20}{entry.note}".rstrip() for name, entry in PRESETS.items())
-
-
-def _announce(sentence: str) -> None:
-    print(f"qs_core: {sentence}", file=sys.stderr)
 
 
 def _inspect(file: str, verify: bool, expected: str | None, options: dict) -> int:
@@ -227,7 +223,7 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
     for path in {*paths.values(), *([report] if report else [])}:
         _require_writable(path)
     reports = []
-    for result in run(images, settings, _bar(), masks, _announce):
+    for result in run(images, settings, _bar(), masks, _tell):
         path = paths[result.source, result.seed]
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})
