@@ -132,7 +132,7 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
-    add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
+    add("--dtype", "of the U-Net's torso and CLIP's image tower; auto is float32", choices=("auto", *DTYPES))
     add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
     stylize.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
     _add_model_options(stylize)

@@ -47,11 +47,19 @@ class Attention:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a selector found on one layer: entropies (B, H, W) in nats, positions (B, N) row-major, and the route."""
+    """What a selector found on one layer: entropies (B, H, W) in nats, positions (B, N) row-major, and the route.
+
+    Where anchors are drawn anew at each step, `redraw` gives the route of one, and `positions` are the likeliest.
+    """
 
     entropy: Tensor
     positions: Tensor
     route: Route
+    redraw: Callable[[Generators], Route] | None = None
+
+    def at_step(self, generators: Generators) -> Route:
+        """The route of one step."""
+        return self.redraw(generators) if self.redraw else self.route
 
 
 def entropy_global(features: Tensor, attention: Attention) -> Tensor:

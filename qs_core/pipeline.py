@@ -22,7 +22,7 @@ from .features.weights import Announce
 from .guidance import Economy
 from .losses.base import Term
 from .losses.contrastive import BoundContrastive
-from .model import DiffusionModel, load_model
+from .model import DTYPES, DiffusionModel, load_model
 from .randomness import batch_seeds, streams
 from .samplers import Step
 from .settings import Settings, choose_device, choose_dtype, make_terms
@@ -128,11 +128,12 @@ def run(
 
 
 def load(s: Settings, announce: Announce | None = None) -> Networks:
-    """Load the networks that the settings name, and embed the phrases."""
-    device = choose_device(s.device)
+    """Load the networks that the settings name, and embed the phrases, in float32 whatever the pictures are in."""
+    device, dtype = choose_device(s.device), choose_dtype(s.dtype)
     clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
     text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
-    model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype), **(s.model_options or {}))
+    clip.network.visual.to(DTYPES[dtype])
+    model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
     return Networks(model, text, load_vgg(s.vgg_weights, device=device) if s.vgg else None)

@@ -114,7 +114,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str) -> str:
-    """The U-Net torso's dtype by name; "auto" is float32 everywhere."""
+    """The dtype of the U-Net's torso and CLIP's image tower by name; "auto" is float32 everywhere."""
     if name not in ("auto", *DTYPES):
         raise InputError(f"dtype {name!r} is unknown; choose auto, {', '.join(DTYPES)}.")
     return "float32" if name == "auto" else name

@@ -20,10 +20,11 @@ RANKS = {
     5: "samplers",
     6: "transfer",
     7: "presets settings",
-    8: "pipeline evaluate",
+    8: "pipeline",
+    9: "evaluate",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
-RANK |= {"qs_core/__init__": 9, "qs_core/__main__": 10, "nodes/*": 10, "__init__": 11}
+RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}
 
 HOST = ("comfy", "folder_paths", "nodes", "server", "latent_preview")
 SEAM = "nodes/seam"
@@ -141,7 +142,7 @@ def test_the_core_needs_no_host():
 
 @pytest.mark.parametrize(
     "name, expected",
-    [("qs_core/losses/clip", 2), ("qs_core/unets", 1), ("qs_core/demo", 0), ("nodes/seam", 10), ("nodes/__init__", 10)],
+    [("qs_core/losses/clip", 2), ("qs_core/unets", 1), ("qs_core/demo", 0), ("nodes/seam", 11), ("nodes/__init__", 11)],
 )
 def test_ranks_are_read_as_meant(name, expected):
     assert rank(name) == expected

@@ -37,11 +37,16 @@ class CLIP:
         """The activation of its transformers, "QuickGELU" or "GELU". A wrong one gives wrong embeddings unnoticed."""
         return "QuickGELU" if any(isinstance(module, QuickGELU) for module in self.network.modules()) else "GELU"
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the image tower computes in."""
+        return next(self.network.visual.parameters()).dtype
+
     def encode_image(self, pictures: Tensor) -> Tensor:
         """(n, 3, image_size, image_size) in [-1, 1] → (n, D) float32 embeddings, not normalised."""
         mean = rearrange(torch.tensor(self.mean, device=pictures.device), "c -> c 1 1")
         std = rearrange(torch.tensor(self.std, device=pictures.device), "c -> c 1 1")
-        return self.network.encode_image(((pictures + 1) / 2 - mean) / std).float()
+        return self.network.encode_image((((pictures + 1) / 2 - mean) / std).to(self.dtype)).float()
 
     def encode_text(self, phrase: str, templates: bool = False) -> Tensor:
         """(D,) float32 embedding of a phrase; with `templates`, the mean of the normalised embeddings of open_clip's

@@ -71,7 +71,7 @@ class BoundContrastive:
 
     def __call__(self, view: View) -> dict[str, Tensor]:
         pairs = zip(self.selections, self.features, strict=True)
-        routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
+        routes = [s.at_step(self.generators) if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
         return {"contrastive": self.loss.between(self.loss.encode(view.estimate), self.features, routes)}
 
     def describe(self) -> list[dict]:

@@ -2,13 +2,19 @@
 
 import argparse
 import os
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from . import clip, pool, unet
 
-DEFAULTS = {"unet": {"lr": 4e-4, "batch": 16, "steps": 6500}, "clip": {"lr": 8e-4, "batch": 128, "steps": 4500}}
+DEFAULTS = {
+    "unet": {"lr": 4e-4, "batch": 16, "steps": 6500, "seed": 0},
+    "clip": {"lr": 8e-4, "batch": 128, "steps": 4500, "seed": 0},
+    "judge": {"lr": 8e-4, "batch": 128, "steps": 3000, "seed": 1_000_000},
+}
+TRAINERS = {"clip": clip.train, "judge": partial(clip.train, name="judge"), "unet": unet.train}
 
 
 def _each(option: str) -> str:
@@ -17,7 +23,7 @@ def _each(option: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.train", description=__doc__)
-    parser.add_argument("what", choices=("pool", "unet", "clip", "all"))
+    parser.add_argument("what", choices=("pool", *DEFAULTS, "all"), help="all: the two built-in models")
     parser.add_argument("--out", type=Path, default=Path("qs_core/demo"), help="folder that receives the models")
     parser.add_argument("--work", type=Path, default=Path(".train"), help="folder of the pool and the training state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -32,7 +38,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--stop-after", type=float, default=1e9, help="stop this run after so many minutes, to be resumed"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help=f"by default {_each('seed')}")
     parser.add_argument("--report", type=int, default=100)
     parser.add_argument("--save", type=int, default=1000)
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
@@ -45,11 +51,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.threads:
         torch.set_num_threads(args.threads)
-    pool.make_pool(args.work, args.pairs, args.workers, args.seed)
-    for name, module in (("clip", clip), ("unet", unet)):
-        if args.what in (name, "all"):
-            given = {key: value for key, value in vars(args).items() if value is not None}
-            module.train(argparse.Namespace(**{**DEFAULTS[name], **given}))
+    pool.make_pool(args.work, args.pairs, args.workers, args.seed or 0)
+    given = {key: value for key, value in vars(args).items() if value is not None}
+    for name in {"pool": (), "all": ("clip", "unet")}.get(args.what, (args.what,)):
+        TRAINERS[name](argparse.Namespace(**{**DEFAULTS[name], **given}))
 
 
 if __name__ == "__main__":

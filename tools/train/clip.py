@@ -1,4 +1,5 @@
-"""Training of the built-in CLIP: an open_clip model that tells the twelve styles by everyday phrases.
+"""Training of the built-in CLIP, and of a second one that judges results and guides nothing: open_clip models that tell
+the twelve styles by everyday phrases.
 
 Each step draws one caption per style (a synonym, often inside one of open_clip's ImageNet templates) and classifies
 random crops among them. A third of the crops are blends of a picture with its rendering, labelled in proportion, so
@@ -30,11 +31,19 @@ from .pool import open_pool
 from .state import resume, save_state
 
 IMAGE_SIZE = 64
-CONFIG = {
+TEXT = {"context_length": 32, "width": 64, "heads": 2, "layers": 2}
+GUIDE = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": IMAGE_SIZE, "layers": 4, "width": 192, "head_width": 64, "patch_size": 8},
-    "text_cfg": {"context_length": 32, "width": 64, "heads": 2, "layers": 2},
+    "text_cfg": TEXT,
 }
+# A judge of the guide's own kind would be misled by what misleads the guide: this one is a ResNet.
+JUDGE = {
+    "embed_dim": 96,
+    "vision_cfg": {"image_size": IMAGE_SIZE, "layers": [2, 2, 2, 1], "width": 24, "head_width": 64},
+    "text_cfg": {**TEXT, "width": 96, "heads": 3},
+}
+CONFIGS = {"clip": GUIDE, "judge": JUDGE}
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 HARD, HARD_WEIGHT = ("crayon", "watercolor", "oil", "mosaic"), 2.0  # the pairs drawn more often: they look alike
 COLOURED = ("golden", "wooden", "bricks", "neon")  # the styles with colours of their own
@@ -166,51 +175,56 @@ class Batches:
         return out * tint + lift + noise.to(self.device) * torch.randn_like(out)
 
 
-def build(vocab_size: int) -> open_clip.model.CLIP:
+def build(vocab_size: int, config: dict = GUIDE) -> open_clip.model.CLIP:
     """An untrained model of the configuration."""
-    text = {**CONFIG["text_cfg"], "vocab_size": vocab_size}
-    return open_clip.model.CLIP(embed_dim=CONFIG["embed_dim"], vision_cfg=dict(CONFIG["vision_cfg"]), text_cfg=text)
+    text = {**config["text_cfg"], "vocab_size": vocab_size}
+    return open_clip.model.CLIP(embed_dim=config["embed_dim"], vision_cfg=dict(config["vision_cfg"]), text_cfg=text)
 
 
-def _save(folder: Path, model: open_clip.model.CLIP, vocab_size: int) -> None:
+def _save(folder: Path, model: open_clip.model.CLIP, config: dict, vocab_size: int) -> None:
     """The files that `open_clip.create_model("local-dir:…")` reads, and the list of known words beside them."""
-    text = {**CONFIG["text_cfg"], "vocab_size": vocab_size, "tokenizer_kwargs": {"bpe_path": "merges.txt.gz"}}
-    config = {
-        "model_cfg": {**CONFIG, "text_cfg": text},
+    text = {**config["text_cfg"], "vocab_size": vocab_size, "tokenizer_kwargs": {"bpe_path": "merges.txt.gz"}}
+    described = {
+        "model_cfg": {**config, "text_cfg": text},
         "preprocess_cfg": {"mean": MEAN, "std": STD},
     }
-    (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1))
+    (folder / "open_clip_config.json").write_text(json.dumps(described, indent=1))
     known = {
         "styles": {name: style.phrases for name, style in STYLES.items()},
         "words": vocabulary(),
         "fillers": fillers(),
     }
     (folder / "vocabulary.json").write_text(json.dumps(known, indent=1))
-    state = {name: tensor.half().contiguous().cpu() for name, tensor in model.state_dict().items()}
+    state = {
+        name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in model.state_dict().items()
+    }
     save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
 
 
-def train(args) -> None:
-    """Train until `args.steps` or `args.minutes`, resuming from `clip.state.pt` in the working folder."""
+def train(args, name: str = "clip") -> None:
+    """Train the configuration of this name until `args.steps` or `args.minutes`, resuming from `<name>.state.pt` in the
+    working folder."""
+    config = CONFIGS[name]
     device, begun = torch.device(args.device), time.time()
     torch.manual_seed(args.seed)
-    folder = args.out / "clip"
+    folder = args.out / name
     folder.mkdir(parents=True, exist_ok=True)
     vocab_size = write_merges(folder / "merges.txt.gz")
     tokenizer = open_clip.tokenizer.SimpleTokenizer(
-        bpe_path=str(folder / "merges.txt.gz"), context_length=CONFIG["text_cfg"]["context_length"]
+        bpe_path=str(folder / "merges.txt.gz"), context_length=TEXT["context_length"]
     )
-    model = build(vocab_size).to(device)
+    model = build(vocab_size, config).to(device)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
-    state_file = args.work / "clip.state.pt"
+    state_file = args.work / f"{name}.state.pt"
     step, spent, log = resume(state_file, model, ema, optimizer, device, args.seed)
     batches, rng = Batches(args.work, device, args.seed + step), np.random.default_rng(args.seed + step)
     mean = torch.tensor(MEAN, device=device)[:, None, None]
     std = torch.tensor(STD, device=device)[:, None, None]
     first, running = step, torch.zeros(2, device=device)
     print(
-        f"clip: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, vocabulary {vocab_size}",
+        f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, vocabulary {vocab_size}",
         flush=True,
     )
     while True:
@@ -238,18 +252,20 @@ def train(args) -> None:
         decay = min(0.999, (1 + step) / (20 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(ema.parameters()), list(model.parameters()), 1 - decay)
+            for kept, current in zip(ema.buffers(), model.buffers(), strict=True):  # a ResNet's running statistics
+                kept.copy_(current)
         right = (first_draw.argmax(1) == labels.argmax(1)).float().mean()
         running = running.lerp(torch.stack([loss, right]).detach(), 0.02 if step > first else 1.0)
         step += 1
         if step % args.report == 0:
             row = [step, *(round(v, 4) for v in running.tolist()), round(seconds, 1)]
             log.append(row)
-            print(f"clip: step {row[0]}  loss {row[1]}  right {row[2]}  {row[3]} s", flush=True)
+            print(f"{name}: step {row[0]}  loss {row[1]}  right {row[2]}  {row[3]} s", flush=True)
         if step % args.save == 0:
-            _save(folder, ema, vocab_size)
+            _save(folder, ema, config, vocab_size)
             save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
     save_state(state_file, model, ema, optimizer, step=step, seconds=seconds, log=log)
-    _save(folder, ema, vocab_size)
-    (args.work / "clip.log.json").write_text(
+    _save(folder, ema, config, vocab_size)
+    (args.work / f"{name}.log.json").write_text(
         json.dumps({"steps": step, "seconds": seconds, "batch": args.batch, "rows": log})
     )

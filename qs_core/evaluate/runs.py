@@ -1,0 +1,327 @@
+"""Every edit of an evaluation, measured: pictures x prompts x seeds x methods, each method at several weights.
+
+A run can be stopped at any time: rows are appended to `rows.csv` as they come, and the same plan goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .. import metrics, pictures
+from ..errors import InputError
+from ..features.clip import CLIP, TextDirection, text_direction
+from ..features.lpips import load_lpips
+from ..features.vit import load_vit
+from ..losses.base import Term
+from ..model import DiffusionModel
+from ..pipeline import default_size, load, open_clip_by_name
+from ..randomness import streams
+from ..settings import Settings, choose_device, make_term
+from ..transfer import Inversion, begin, bind_terms, restyle, step_function
+
+ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, settings, height, width → the term
+KEY = ("method", "weight", "prompt", "picture", "seed")
+COLUMNS = (*KEY, "ssim", "gradient", "structure", "lpips", "directional", "clip_score", "probability")
+COLUMNS += ("seconds", "file")
+SWEEPS = ("clip", "contrastive")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to hold content: the fields of `Settings` that it changes. `content`, if given, makes the contrastive term
+    instead of the settings."""
+
+    name: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    content: ContentTerm | None = None
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who measures: a CLIP that does not guide; for structure a DINO ViT's file, "guide" for the guiding CLIP's own
+    keys, or "none"; and LPIPS's two files, the backbone's and the linear weights', if given."""
+
+    clip: str
+    pretrained: str | None = None
+    structure: str = "guide"
+    lpips: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides the rows. `sources` maps names to picture files.
+
+    Each method is swept over the `weights`: for `sweep` "contrastive" they are that loss's, for "clip" the factors of
+    both CLIP weights. A method that fixes the contrastive weight in its settings has one point in the first sweep.
+    """
+
+    sources: Mapping[str, str]
+    prompts: tuple[str, ...]
+    methods: tuple[Method, ...]
+    weights: tuple[float, ...]
+    seeds: tuple[int, ...]
+    judge: Judge
+    settings: Mapping[str, object] = field(default_factory=dict)
+    sweep: str = "clip"
+
+    def __post_init__(self):
+        if self.sweep not in SWEEPS:
+            raise InputError(f"Sweep {self.sweep!r} is unknown; choose one of {', '.join(SWEEPS)}.")
+        names = [method.name for method in self.methods]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise InputError(f"Two methods are named {twice!r}. Give each a name of its own.")
+        for what in ("sources", "prompts", "methods", "weights", "seeds"):
+            if not getattr(self, what):
+                raise InputError(f"The plan has no {what}; at least one is needed.")
+
+    def describe(self) -> dict:
+        """JSON of all that decides the rows."""
+        methods = [{**asdict(method), "content": repr(method.content)} for method in self.methods]
+        return json.loads(json.dumps({**asdict(self), "methods": methods}))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every method at every weight and prompt."""
+        for prompt in self.prompts:
+            for method in self.methods:
+                for weight in self.weights_of(method):
+                    yield Cell(method, weight, prompt)
+
+    def weights_of(self, method: Method) -> tuple[float, ...]:
+        """What the method is swept over."""
+        if self.sweep == "contrastive" and "contrastive" in method.settings:
+            return (float(method.settings["contrastive"]),)
+        return self.weights
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the edits of one batch share."""
+
+    method: Method
+    weight: float
+    prompt: str
+
+    def settings(self, plan: Plan) -> Settings:
+        """The plan's, then the method's, then the weight."""
+        s = Settings(**{**plan.settings, **self.method.settings, "prompts": self.prompt})
+        if plan.sweep == "contrastive":
+            return replace(s, contrastive=self.weight)
+        return replace(s, clip_global=self.weight * s.clip_global, clip_directional=self.weight * s.clip_directional)
+
+    def row(self, picture: str, seed: int) -> dict:
+        """The key of one edit, and where its picture lies."""
+        place = f"{self.method.name}-{self.weight:g}-{self.prompt}-{picture}-{seed}"
+        key = {"method": self.method.name, "weight": self.weight, "prompt": self.prompt}
+        return {**key, "picture": picture, "seed": seed, "file": re.sub(r"[^\w.-]+", "_", place) + ".png"}
+
+
+class Bench:
+    """The loaded networks, the sources with their inversions, and the judge: what all edits of a process share."""
+
+    def __init__(self, plan: Plan, folder: Path):
+        self.plan, self.folder = plan, folder
+        base = Settings(**{**plan.settings, "prompts": plan.prompts[:1]})
+        networks = load(base)
+        self.model, self.vgg, guide = networks.model, networks.vgg, networks.text.clip
+        self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
+        device = choose_device(base.device)
+        self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device)
+        judged = [_text(self.judge, prompt, base) for prompt in plan.prompts]
+        self.judged = torch.stack([judged[0].source, *(text.targets[0] for text in judged)])
+        self.temperature = float(1 / self.judge.network.logit_scale.exp())
+        self.keys = _keys(plan.judge.structure, base)
+        self.lpips = load_lpips(*plan.judge.lpips, device=device) if plan.judge.lpips else None
+        self.sources = {name: self._fit(path, base) for name, path in plan.sources.items()}
+        self.embedded = {name: metrics.embed(self.judge, source) for name, source in self.sources.items()}
+        self.inversions: dict[tuple, Inversion] = {}
+
+    def _fit(self, path: str, base: Settings) -> Tensor:
+        """(1, 3, H, W) as the U-Net takes it."""
+        size = base.size or default_size(self.model)
+        fitted, _ = pictures.fit(pictures.read(path)[None], size, self.model.multiple, base.fit)
+        return fitted.to(self.model.device)
+
+    def edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
+        """The rows of one batch: pictures of one size, each with its seed. Writes the pictures."""
+        s, begun = cell.settings(self.plan), time.perf_counter()
+        randomness = streams([seed for _, seed in pairs])
+        inversion = self._invert([name for name, _ in pairs], s, randomness.start)
+        terms = self._terms(cell, s, *inversion.source.shape[-2:])
+        bound = bind_terms(inversion, terms, randomness.losses)
+        *_, last = restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise)
+        seconds = (time.perf_counter() - begun) / len(pairs)
+        rows = [{**cell.row(*pair), "seconds": round(seconds, 3)} for pair in pairs]
+        for row, picture in zip(rows, last.x, strict=True):
+            pictures.write(self.folder / "pictures" / row["file"], picture)
+        measured = self.measure([name for name, _ in pairs], last.x, cell.prompt)
+        for name, values in measured.items():
+            for row, value in zip(rows, values.tolist(), strict=True):
+                row[name] = round(value, 6)
+        return rows
+
+    def _terms(self, cell: Cell, s: Settings, height: int, width: int) -> list[Term]:
+        kinds = ["clip", "mse", "range", *(["vgg"] if self.vgg else [])]
+        terms = [make_term(kind, s, self.model, self.texts[cell.prompt], height, width, self.vgg) for kind in kinds]
+        if cell.method.content:
+            return [*terms, cell.method.content(self.model, s, height, width)]
+        return [*terms, make_term("contrastive", s, self.model, self.texts[cell.prompt], height, width, None)]
+
+    def _invert(self, names: Sequence[str], s: Settings, generators) -> Inversion:
+        """The start of each picture. But for noise that is drawn, it is computed once for all methods and prompts."""
+        walk = s.steps, s.skip, s.start
+        source = torch.cat([self.sources[name] for name in names])
+        if s.start == "noised":
+            *_, reached = begin(self.model, self.model.schedule(s.steps), source, s.skip, s.start, generators)
+            return Inversion(self.model, self.model.schedule(s.steps), source, reached.x, reached.i)
+        for name in names:
+            if (name, *walk) not in self.inversions:
+                schedule = self.model.schedule(s.steps)
+                *_, reached = begin(self.model, schedule, self.sources[name], s.skip, s.start, ())
+                self.inversions[(name, *walk)] = Inversion(
+                    self.model, schedule, self.sources[name], reached.x, reached.i
+                )
+        each = [self.inversions[(name, *walk)] for name in names]
+        return Inversion(self.model, each[0].schedule, source, torch.cat([one.x_t for one in each]), each[0].start)
+
+    def measure(self, names: Sequence[str], edited: Tensor, prompt: str) -> dict[str, Tensor]:
+        """(B,) of each metric, of edited pictures (B, 3, H, W) against the sources of these names."""
+        source = torch.cat([self.sources[name] for name in names])
+        before = torch.cat([self.embedded[name] for name in names])
+        after, number = metrics.embed(self.judge, edited), 1 + self.plan.prompts.index(prompt)
+        with torch.no_grad():
+            found = {
+                "ssim": metrics.ssim(edited, source),
+                "gradient": metrics.gradient_correlation(edited, source),
+                "directional": metrics.directional_similarity(after, before, self.judged[number], self.judged[0]),
+                "clip_score": metrics.clip_score(after, self.judged[number]),
+                "probability": metrics.style_probability(after, self.judged, number, self.temperature),
+            }
+            if self.keys:
+                found["structure"] = metrics.structure_distance(self.keys, edited, source)
+            if self.lpips:
+                found["lpips"] = metrics.lpips(self.lpips, edited, source)
+        return found
+
+
+def _keys(name: str, base: Settings) -> metrics.Keys | None:
+    """What tells structure. The guide's own CLIP is loaded once more, as guiding may compute in another dtype."""
+    device = choose_device(base.device)
+    if name == "none":
+        return None
+    if name == "guide":
+        return metrics.clip_keys(open_clip_by_name(base.clip, base.clip_pretrained, device))
+    return metrics.vit_keys(load_vit(name, device=device))
+
+
+def _text(clip: CLIP, prompt: str, base: Settings) -> TextDirection:
+    return text_direction(clip, (prompt,), base.source_prompt, None, base.templates)
+
+
+def run(
+    plan: Plan, folder: Path, workers: int = 1, batch: int = 4, progress: Callable[[int, int], None] | None = None
+) -> list[dict]:
+    """All rows of the plan, those already in `folder/rows.csv` taken from there; `progress` is told edits done and all.
+
+    `workers` processes share the edits, each with its part of the CPU's threads. The rows do not depend on them, nor on
+    `batch`, but for rounding. Raises InputError where the folder holds the rows of another plan.
+    """
+    rows = resume(plan, folder)
+    done = {tuple(str(row[key]) for key in KEY) for row in rows}
+    tasks = _tasks(plan, done, batch)
+    total = len(rows) + sum(len(pairs) for _, pairs in tasks)
+    if not tasks:
+        return rows
+    with (folder / "rows.csv").open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        for fresh in _work(plan, folder, tasks, workers):
+            writer.writerows(fresh)
+            file.flush()
+            rows += fresh
+            if progress:
+                progress(len(rows), total)
+    return rows
+
+
+def resume(plan: Plan, folder: Path) -> list[dict]:
+    """The rows that the folder holds of this plan; a new folder is begun.
+
+    Raises InputError where they are of another plan. A row that was cut off by the end of a run is computed again.
+    """
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    described, path = plan.describe(), folder / "plan.json"
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != described:
+        raise InputError(f"{folder} holds the rows of another plan. Give another folder, or delete this one.")
+    path.write_text(json.dumps(described, indent=1), encoding="utf-8")
+    table = folder / "rows.csv"
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
+    whole = [line for line in lines if line.endswith("\n")] or [",".join(COLUMNS) + "\n"]
+    if whole != lines:
+        table.write_text("".join(whole), encoding="utf-8", newline="")
+    return [_typed(row) for row in csv.DictReader(whole)]
+
+
+def _typed(row: dict) -> dict:
+    """A row of the file with numbers as such; a metric that was not measured is left out."""
+    text = ("method", "prompt", "picture", "file")
+    typed = {name: value if name in text else float(value) for name, value in row.items() if value != ""}
+    return {**typed, "seed": int(row["seed"])}
+
+
+def _tasks(plan: Plan, done: set[tuple], batch: int) -> list[tuple[Cell, list[tuple[str, int]]]]:
+    """What is left, in batches of pictures of one size."""
+    shapes = {name: pictures.read(path).shape for name, path in plan.sources.items()}
+    pairs = [(name, seed) for name in sorted(plan.sources, key=lambda n: tuple(shapes[n])) for seed in plan.seeds]
+    tasks = []
+    for cell in plan.cells():
+        left = [pair for pair in pairs if tuple(str(cell.row(*pair)[key]) for key in KEY) not in done]
+        for _, alike in groupby(left, key=lambda pair: shapes[pair[0]]):
+            alike = list(alike)
+            tasks += [(cell, alike[k : k + batch]) for k in range(0, len(alike), batch)]
+    return tasks
+
+
+def _work(plan: Plan, folder: Path, tasks: list, workers: int) -> Iterator[list[dict]]:
+    """The rows of each task as it ends."""
+    if workers == 1:
+        bench = Bench(plan, folder)
+        for task in tasks:
+            yield bench.edit(*task)
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    begin_worker = partial(_begin_worker, plan, folder, threads)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
+        futures = [pool.submit(_edit, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_bench: Bench | None = None  # of a worker process
+
+
+def _begin_worker(plan: Plan, folder: Path, threads: int) -> None:
+    global _bench
+    torch.set_num_threads(threads)
+    _bench = Bench(plan, folder)
+
+
+def _edit(task: tuple[Cell, list[tuple[str, int]]]) -> list[dict]:
+    return _bench.edit(*task)

@@ -1,0 +1,103 @@
+"""What is run, fixed before it is: docs/evaluation.md states why. `SCREENED` are the variants of the tuning pictures,
+`CONFIRMED` the methods of the held-out ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qs_core.evaluate import Judge, Method, Plan
+
+from .pictures import write
+from .variants import Content, Study
+
+JUDGE = Path(__file__).parent / "judge"
+# Half of the guided steps and of the crops, and bfloat16: about a fifth of the time of the default settings.
+REDUCED = {"size": 64, "steps": "25", "skip": 12, "crops": 16, "dtype": "bfloat16"}
+FULL = {"size": 64}
+LARGE = {**REDUCED, "size": 128}
+PROMPTS = ("a sketch with crayon", "golden", "water painting", "wooden", "red bricks", "mosaic")
+WEIGHTS = (0.3, 0.6, 1.2, 2.4)  # factors of the CLIP weights
+SCREENING_PROMPTS = ("a sketch with crayon", "mosaic")
+SCREENING_WEIGHTS = (0.4, 1.0, 2.4)
+ALL = (0, 1, 2, 3)  # the layers' numbers: 64 (the first convolution), 64, 32 and 16 places a side of a 64 px picture
+
+NONE = Method("none", {"contrastive": 0.0})
+RANDOM = Method("random", {"anchors": "random"})
+GLOBAL = Method("global", {"anchors": "global"})
+LOCAL = Method("local", {"anchors": "local"})
+LOCAL_GLOBAL = Method("local_global", {"anchors": "local_global"})
+PUBLISHED = (NONE, RANDOM, GLOBAL, LOCAL, LOCAL_GLOBAL)
+
+
+def _study(name: str, layers: tuple[int, ...] = (2, 3), **parts) -> Method:
+    """A variant: those of `Content` by name, the others of `Study`."""
+    of_content = {key: parts.pop(key) for key in ("only", "noised", "alike", "fixed_random") if key in parts}
+    return Method(name, content=Content(Study(**parts), layers, **of_content))
+
+
+EVEN = {"rank": "none", "pick": "sampled", "attended": False, "redrawn": True}  # random, as a study
+SAMPLED = {"pick": "sampled", "redrawn": True}
+
+SCREENED = (
+    *PUBLISHED,
+    # the contrastive weight itself
+    Method("random, weight 150", {"anchors": "random", "contrastive": 150.0}),
+    Method("random, weight 600", {"anchors": "random", "contrastive": 600.0}),
+    Method("global, weight 150", {"contrastive": 150.0}),
+    Method("global, weight 600", {"contrastive": 600.0}),
+    # which layers attend
+    Method("global, all layers", {"attend": "all"}),
+    Method("global, 16 alone", {"attend": "16"}),
+    Method("global, 32 alone", {"attend": "32"}),
+    Method("global, 64 alone", {"attend": "64"}),
+    # scale and temperature
+    Method("global, cosine 0.02", {"attention_temperature": 0.02}),
+    Method("global, cosine 0.2", {"attention_temperature": 0.2}),
+    Method("global, sqrt 1", {"attention_scale": "sqrt", "attention_temperature": 1.0}),
+    Method("global, raw 1", {"attention_scale": "raw", "attention_temperature": 1.0}),
+    # how many: the share of a map
+    _study("random, 1/16", ALL, share=1 / 16, **EVEN),
+    _study("global, 1/16", share=1 / 16),
+    Method("random, 1024", {"anchors": "random", "num_anchors": 1024}),
+    Method("global, 1024", {"num_anchors": 1024}),
+    # routed through attention, or read in place; fixed, or drawn again each step
+    _study("global, not routed", attended=False),
+    _study("random, routed", rank="none", **SAMPLED),
+    _study("random, fixed", (), fixed_random=True),
+    _study("sampled by entropy", attended=False, **SAMPLED),
+    _study("sampled by entropy, routed", **SAMPLED),
+    # clean or noised source
+    _study("random, noised source", (), noised=True),
+    _study("global, noised source", noised=True),
+    # controls: anything but low entropy
+    _study("highest entropy, not routed", rank="high_entropy", attended=False),
+    _study("highest norm, not routed", rank="norm", attended=False),
+    _study("edges, not routed", rank="edges", attended=False),
+    _study("grid, all layers", ALL, rank="none", pick="grid", attended=False),
+    # low entropy with spread
+    _study("lowest of each cell", pick="cells"),
+    _study("lowest of each cell, not routed", pick="cells", attended=False),
+    _study("farthest of the lower half", pick="farthest"),
+    _study("half lowest, half random", pick="mixed", redrawn=True),
+    # drawn anew on all layers
+    _study("one of each cell", ALL, rank="none", pick="cells", attended=False, redrawn=True),
+    _study("one of each cell by entropy", ALL, pick="cells", attended=False, redrawn=True),
+    _study("sampled by entropy, all layers", ALL, attended=False, **SAMPLED),
+    _study("sampled by high entropy, all layers", ALL, rank="high_entropy", attended=False, **SAMPLED),
+    _study("sampled by edges, all layers", ALL, rank="edges", attended=False, **SAMPLED),
+    # features and negatives
+    _study("global, standardised", standardised=True),
+    _study("random, without like negatives", (), alike=0.9),
+    _study("random, weighed by entropy", ALL, weighed=True, sharpness=0.0, attended=False, **SAMPLED),
+)
+
+
+def judge() -> Judge:
+    """The built-in judge."""
+    return Judge(str(JUDGE))
+
+
+def screening(folder: Path) -> Plan:
+    """The variants on the tuning pictures."""
+    sources = write("tuning", folder / "sources")
+    return Plan(sources, SCREENING_PROMPTS, SCREENED, SCREENING_WEIGHTS, (0,), judge(), REDUCED)
