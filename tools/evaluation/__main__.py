@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=6, help="pictures edited together")
     args = parser.parse_args()
     folder = args.out / args.what
-    with tqdm(desc=args.what, unit="edit") as bar:
+    with tqdm(desc=args.what, unit="edit", smoothing=0.05) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -19,7 +19,8 @@ PROMPTS = ("a sketch with crayon", "golden", "water painting", "wooden", "red br
 WEIGHTS = (0.3, 0.6, 1.2, 2.4)  # factors of the CLIP weights
 SCREENING_PROMPTS = ("a sketch with crayon", "mosaic")
 SCREENING_WEIGHTS = (0.4, 1.0, 2.4)
-ALL = (0, 1, 2, 3)  # the layers' numbers: 64 (the first convolution), 64, 32 and 16 places a side of a 64 px picture
+ALL = (0, 1, 2, 3, 4)  # the layers' numbers: at 64 px maps of 64 (the first convolution), 64, 32, 16 and 8 a side
+DEEPEST = (3, 4)  # those that attend by default
 
 NONE = Method("none", {"contrastive": 0.0})
 RANDOM = Method("random", {"anchors": "random"})
@@ -29,7 +30,7 @@ LOCAL_GLOBAL = Method("local_global", {"anchors": "local_global"})
 PUBLISHED = (NONE, RANDOM, GLOBAL, LOCAL, LOCAL_GLOBAL)
 
 
-def _study(name: str, layers: tuple[int, ...] = (2, 3), **parts) -> Method:
+def _study(name: str, layers: tuple[int, ...] = DEEPEST, **parts) -> Method:
     """A variant: those of `Content` by name, the others of `Study`."""
     of_content = {key: parts.pop(key) for key in ("only", "noised", "alike", "fixed_random") if key in parts}
     return Method(name, content=Content(Study(**parts), layers, **of_content))
@@ -50,6 +51,8 @@ SCREENED = (
     Method("global, 16 alone", {"attend": "16"}),
     Method("global, 32 alone", {"attend": "32"}),
     Method("global, 64 alone", {"attend": "64"}),
+    Method("global, 64 and 32", {"attend": "64,32"}),
+    Method("global, 32 and 16", {"attend": "32,16"}),
     # scale and temperature
     Method("global, cosine 0.02", {"attention_temperature": 0.02}),
     Method("global, cosine 0.2", {"attention_temperature": 0.2}),
@@ -73,6 +76,7 @@ SCREENED = (
     _study("highest entropy, not routed", rank="high_entropy", attended=False),
     _study("highest norm, not routed", rank="norm", attended=False),
     _study("edges, not routed", rank="edges", attended=False),
+    _study("grid, two deepest", rank="none", pick="grid", attended=False),
     _study("grid, all layers", ALL, rank="none", pick="grid", attended=False),
     # low entropy with spread
     _study("lowest of each cell", pick="cells"),
@@ -87,6 +91,7 @@ SCREENED = (
     _study("sampled by edges, all layers", ALL, rank="edges", attended=False, **SAMPLED),
     # features and negatives
     _study("global, standardised", standardised=True),
+    _study("global, 32 and 16, standardised", (2, 3), standardised=True),
     _study("random, without like negatives", (), alike=0.9),
     _study("random, weighed by entropy", ALL, weighed=True, sharpness=0.0, attended=False, **SAMPLED),
 )

@@ -182,7 +182,7 @@ class Content:
     """
 
     study: Study = Study()
-    layers: tuple[int, ...] = (2, 3)
+    layers: tuple[int, ...] = (3, 4)
     only: tuple[int, ...] | None = None
     noised: bool = False
     alike: float | None = None
