@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint figures models comfyui comfyui-test comfyui-snapshot clean
+.PHONY: demo test lint figures evaluate models comfyui comfyui-test comfyui-snapshot clean
 
 demo: $(VENV)/run
 	mkdir -p out
@@ -31,6 +31,11 @@ comfyui-snapshot: $(VENV)/host
 # The table and the picture of the README, measured anew.
 figures: $(VENV)/dev
 	$(BIN)/python -m tools.measure
+
+# Whether query selection pays: the held-out comparison of docs/evaluation.md, its tables and figures.  Resumable.
+# make evaluate ARGS=--quick: a few small edits, to see that all works.
+evaluate: $(VENV)/dev
+	$(BIN)/python -m tools.evaluation confirm $(or $(ARGS),--docs)
 
 # Train the built-in models from scratch (about two hours on two cores); resumable.
 models: $(VENV)/dev

@@ -1,4 +1,4 @@
-"""The command line: python -m qs_core stylize | inspect | convert | presets."""
+"""The command line: python -m qs_core stylize | evaluate | inspect | convert | presets."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tqdm import tqdm
 
 from . import anchors, checkpoints, demo, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
+from .evaluate import SWEEPS, Judge, Plan, method_named, write_report
+from .evaluate import run as evaluate
 from .guidance import out_of_memory
 from .known import by_file, by_sha256
 from .model import DTYPES
@@ -48,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
     options = {"argument_default": argparse.SUPPRESS}
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
+    _add_evaluate(subparsers.add_parser("evaluate", help="compare ways to hold content, at equal style", **options))
     inspect = subparsers.add_parser("inspect", help="say what a checkpoint is, and how that is known", **options)
     inspect.add_argument("file", help="a U-Net checkpoint, or demo")
     inspect.add_argument("--verify", action="store_true", help="compare the file's SHA-256 with the published ones")
@@ -80,8 +84,11 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--variance", choices=VARIANCES, help="of the reverse step")
 
 
-def _add_stylize(stylize: argparse.ArgumentParser) -> None:
-    """The options of stylize: the fields of `Settings`."""
+Add = Callable[..., None]
+
+
+def _adder(command: argparse.ArgumentParser) -> Add:
+    """add(flag, help, …) adds an option; where it is a field of `Settings`, its help ends with the default."""
 
     def add(flag: str, help: str, **options) -> None:
         name = options.get("dest", flag.removeprefix("--").replace("-", "_"))
@@ -89,33 +96,45 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         if isinstance(default, tuple):
             default = ",".join(str(part) for part in default)
         shown = f" ({default})" if default not in (None, "") and default is not False else ""
-        stylize.add_argument(flag, help=help + shown, **options)
+        command.add_argument(flag, help=help + shown, **options)
 
+    return add
+
+
+def _add_stylize(stylize: argparse.ArgumentParser) -> None:
+    """The options of stylize: the fields of `Settings`."""
+    add = _adder(stylize)
     add("images", "picture files; several make --output a folder", nargs="+", metavar="IMAGE")
     add("--prompt", "what it shall become; repeatable", action="append", dest="prompts", metavar="P")
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
+    add("--output", "PNG file, or folder for several results", required=True, type=Path, metavar="OUT")
+    add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
+    add("--anchors", "where the contrastive loss looks", choices=anchors.KINDS)
+    add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
+    add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
+    add("--seed", "same seed, same picture", type=int, metavar="N")
+    add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
+    add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
+    _add_settings(stylize, add)
+
+
+def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
+    """The fields of `Settings` that an evaluation shares with one edit."""
     add("--source-prompt", "what the picture is", metavar="P")
     add("--templates", "average the text over open_clip's 80 ImageNet templates", action="store_true")
-    add("--output", "PNG file, or folder for several results", required=True, type=Path, metavar="OUT")
     add("--model", "demo, or a U-Net checkpoint", metavar="demo|FILE")
     add("--clip", "demo, or an open_clip model", metavar="demo|NAME")
     add("--clip-pretrained", "that model's weights", metavar="TAG|FILE")
     add("--size", "short side in pixels; by default the model's own, 128 for demo", type=int, metavar="N")
     add("--fit", "how both sides get to the multiples that the U-Net needs", choices=pictures.FITS)
-    add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
     add("--steps", "respacing of the 1000 steps: 50, ddim50 or 10,20", metavar="N")
     add("--skip", "steps left out at the noisy end; fewer changes more", type=int, metavar="N")
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
     add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
-    add("--anchors", "where the contrastive loss looks", choices=anchors.KINDS)
     add("--num-anchors", "on each layer, at most a quarter of its map; 256 by default", type=int, metavar="N")
-    add(
-        "--attend",
-        "layers that attend, by resolution; by default the two deepest",
-        metavar="RES,…|all",
-    )
+    add("--attend", "layers that attend, by resolution; by default the two deepest", metavar="RES,…|all")
     add("--attention-scale", "how alike two places are", choices=anchors.SCALES)
     add("--attention-temperature", "higher spreads the attention", type=float, metavar="T")
     add("--contrastive", "weight: hold the content", type=float, metavar="W")
@@ -123,20 +142,56 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--clip-directional", "weight: pull along the phrases' difference", type=float, metavar="W")
     add("--crops", "random crops that CLIP sees each step", type=int, metavar="N")
     add("--crop-area", "their share of the picture", type=_pair, metavar="MIN,MAX")
-    add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
-    add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
     add("--mse", "weight: hold the pixels", type=float, metavar="W")
     add("--vgg", "weight: hold VGG-19 features", type=float, metavar="W")
     add("--vgg-weights", "a file with them; by default torchvision's, from its cache", metavar="FILE")
     add("--range", "weight: keep colours in range", type=float, metavar="W")
-    add("--seed", "same seed, same picture", type=int, metavar="N")
-    add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
     add("--dtype", "of the U-Net's torso and CLIP's image tower; auto is float32", choices=("auto", *DTYPES))
-    add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
-    stylize.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
-    _add_model_options(stylize)
+    command.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
+    _add_model_options(command)
     add("--class-label", "the class that a class-conditional network draws; by default none", type=int, metavar="N")
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    """The plan of an evaluation, and the settings that all its edits share."""
+    add = _adder(command)
+    add("images", "picture files", nargs="+", metavar="IMAGE")
+    add("--prompt", "what they shall become; repeatable", action="append", required=True, dest="phrases", metavar="P")
+    add("--output", "folder of the run; the same plan goes on there", required=True, type=Path, metavar="FOLDER")
+    add(
+        "--judge",
+        "an open_clip model that measures style, another than the one that guides",
+        required=True,
+        metavar="NAME",
+    )
+    add("--judge-pretrained", "that model's weights", metavar="TAG|FILE")
+    add(
+        "--structure",
+        "whose keys tell structure: a DINO ViT's FILE, guide for the guiding CLIP's, or none",
+        default="guide",
+        metavar="FILE|guide|none",
+    )
+    add("--lpips", "measure LPIPS, by AlexNet's and its own weights", nargs=2, metavar="FILE")
+    add(
+        "--methods",
+        "ways to hold content",
+        nargs="+",
+        choices=("none", *anchors.KINDS),
+        default=("none", *anchors.KINDS),
+    )
+    add("--baseline", "the method that the others are compared with", default="random", metavar="METHOD")
+    add(
+        "--sweep",
+        "what is swept: factors of the CLIP weights, or the contrastive weight",
+        choices=SWEEPS,
+        default="clip",
+    )
+    add("--weights", "the points of the sweep", nargs="+", type=float, metavar="W")
+    add("--seeds", "the seeds of each edit", nargs="+", type=int, default=[0], metavar="N")
+    add("--workers", "processes that share the edits", type=int, default=1, metavar="N")
+    add("--batch", "pictures edited together", type=int, default=4, metavar="N")
+    _add_settings(command, add)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -154,6 +209,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(_list_presets())
             return 0
         given["model_options"] = options or None
+        if command == "evaluate":
+            print(_evaluate(given))
+            return 0
         if "preset" in given:
             given = preset(given.pop("preset")) | given
         if "prompts" not in given:
@@ -231,6 +289,39 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
         print(path)
     if report:
         _write_report(report, reports if len(paths) > 1 else reports[0])
+
+
+def _evaluate(given: dict) -> str:
+    """Run the plan and report on it; returns where the report is."""
+    take = given.pop
+    images, output, baseline, sweep = take("images"), take("output"), take("baseline"), take("sweep")
+    sources = {Path(image).stem: image for image in images}
+    if len(sources) < len(images):
+        raise InputError("Two pictures have the same name, and so would their results. Rename one.")
+    names = tuple(take("methods"))
+    if baseline not in names:
+        raise InputError(f"The baseline {baseline!r} is not among the methods {', '.join(names)}. Add it.")
+    judge = Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
+    sharing = take("workers"), take("batch")
+    plan = Plan(
+        sources,
+        tuple(take("phrases")),
+        tuple(method_named(name) for name in names),
+        tuple(take("weights", SWEEPS[sweep])),
+        tuple(take("seeds")),
+        judge,
+        sweep=sweep,
+        settings=given,
+    )
+    with tqdm(desc="evaluation", unit="edit") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        rows = evaluate(plan, output, *sharing, progress)
+    written = write_report(rows, output, baseline)
+    return "\n".join(str(path) for path in written)
 
 
 def _output_paths(images: list[str], output: Path, settings: Settings) -> dict[tuple[int, int], Path]:

@@ -57,12 +57,12 @@ def round_trips(size: int) -> dict[str, float]:
     return rows
 
 
-def clip_accuracy(renderings: int = 8, patches: int = 8) -> dict[str, float]:
-    """Zero-shot style accuracy over the 12 classes on held-out pictures in held-out renderer settings.
+def clip_accuracy(folder: Path = CLIP_FOLDER, renderings: int = 8, patches: int = 8) -> dict[str, float]:
+    """Zero-shot style accuracy of a CLIP over the 12 classes on held-out pictures in held-out renderer settings.
 
     Class embeddings are the mean over each style's phrases. "patches" are random crops of 5 to 30 % of the area.
     """
-    clip = load_clip(str(CLIP_FOLDER))
+    clip = load_clip(str(folder))
     classes = torch.stack([_class_embedding(clip, style) for style in styles.STYLES.values()])
     right = {"pictures": [], "patches": []}
     for number, image in enumerate(pictures().values()):
@@ -171,7 +171,7 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _insert(page: Path, name: str, text: str) -> None:
+def insert(page: Path, name: str, text: str) -> None:
     """Put the text between the page's two markers of that name."""
     pattern = rf"(<!-- {name} -->\n).*(<!-- /{name} -->)"
     old = page.read_text(encoding="utf-8")
@@ -190,9 +190,9 @@ def main() -> None:
     if args.what in ("all", "table"):
         page = args.out / "results.md"
         measured = table()
-        _insert(page, "table", measured)
-        _insert(page, "entropies", entropy_table())
-        _insert(Path("README.md"), "table", measured)
+        insert(page, "table", measured)
+        insert(page, "entropies", entropy_table())
+        insert(Path("README.md"), "table", measured)
     if args.what in ("all", "sheet"):
         sheet(SHOWN, FIGURE_4, args.out / "figure4.jpg")
 

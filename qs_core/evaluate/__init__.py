@@ -1,5 +1,6 @@
 """Comparing methods at equal style: pictures x prompts x seeds x weights, metrics, curves and a report."""
 
-from .runs import Judge, Method, Plan, run
+from .report import write as write_report
+from .runs import SWEEPS, Judge, Method, Plan, method_named, run
 
-__all__ = ["Judge", "Method", "Plan", "run"]
+__all__ = ["SWEEPS", "Judge", "Method", "Plan", "method_named", "run", "write_report"]

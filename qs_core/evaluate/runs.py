@@ -37,17 +37,24 @@ ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, set
 KEY = ("method", "weight", "prompt", "picture", "seed")
 COLUMNS = (*KEY, "ssim", "gradient", "structure", "lpips", "directional", "clip_score", "probability")
 COLUMNS += ("seconds", "file")
-SWEEPS = ("clip", "contrastive")
+# What can be swept, and over what by default: factors of both CLIP weights, or values of the contrastive one.
+SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "contrastive": (75.0, 300.0, 1200.0, 4800.0)}
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to hold content: the fields of `Settings` that it changes. `content`, if given, makes the contrastive term
-    instead of the settings."""
+    instead of the settings; `seeds`, if given, are more or fewer than the plan's."""
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     content: ContentTerm | None = None
+    seeds: tuple[int, ...] = ()
+
+
+def method_named(name: str) -> Method:
+    """A kind of anchors, or "none", no contrastive loss."""
+    return Method(name, {"contrastive": 0.0} if name == "none" else {"anchors": name})
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,9 @@ class Plan:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise InputError(f"Two methods are named {twice!r}. Give each a name of its own.")
+        guide = self.settings.get("clip", "demo"), self.settings.get("clip_pretrained")
+        if guide == (self.judge.clip, self.judge.pretrained):
+            raise InputError(f"{guide[0]} guides, and so cannot judge. Choose another CLIP as the judge.")
         for what in ("sources", "prompts", "methods", "weights", "seeds"):
             if not getattr(self, what):
                 raise InputError(f"The plan has no {what}; at least one is needed.")
@@ -149,6 +159,8 @@ class Bench:
         self.sources = {name: self._fit(path, base) for name, path in plan.sources.items()}
         self.embedded = {name: metrics.embed(self.judge, source) for name, source in self.sources.items()}
         self.inversions: dict[tuple, Inversion] = {}
+        for name, source in self.sources.items():
+            pictures.write(folder / "sources" / f"{name}.png", source[0])
 
     def _fit(self, path: str, base: Settings) -> Tensor:
         """(1, 3, H, W) as the U-Net takes it."""
@@ -262,7 +274,8 @@ def resume(plan: Plan, folder: Path) -> list[dict]:
 
     Raises InputError where they are of another plan. A row that was cut off by the end of a run is computed again.
     """
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    for name in ("pictures", "sources"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     described, path = plan.describe(), folder / "plan.json"
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != described:
         raise InputError(f"{folder} holds the rows of another plan. Give another folder, or delete this one.")
@@ -285,9 +298,10 @@ def _typed(row: dict) -> dict:
 def _tasks(plan: Plan, done: set[tuple], batch: int) -> list[tuple[Cell, list[tuple[str, int]]]]:
     """What is left, in batches of pictures of one size."""
     shapes = {name: pictures.read(path).shape for name, path in plan.sources.items()}
-    pairs = [(name, seed) for name in sorted(plan.sources, key=lambda n: tuple(shapes[n])) for seed in plan.seeds]
+    names = sorted(plan.sources, key=lambda name: tuple(shapes[name]))
     tasks = []
     for cell in plan.cells():
+        pairs = [(name, seed) for name in names for seed in cell.method.seeds or plan.seeds]
         left = [pair for pair in pairs if tuple(str(cell.row(*pair)[key]) for key in KEY) not in done]
         for _, alike in groupby(left, key=lambda pair: shapes[pair[0]]):
             alike = list(alike)

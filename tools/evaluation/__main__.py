@@ -1,35 +1,96 @@
-"""`python -m tools.evaluation`: the runs of docs/evaluation.md with the built-in models."""
+"""`python -m tools.evaluation confirm`: the runs of docs/evaluation.md with the built-in models.
+
+screening and confirm are sweeps that go on where they were stopped; full and large check the finalist at the default
+settings and at 128 px; why and judge measure the anchors and the judge. `--docs` puts what came into the page.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from pathlib import Path
 
 from tqdm import tqdm
 
-from qs_core.evaluate import run
+from qs_core.demo import CLIP as GUIDE
+from qs_core.evaluate import Plan, curves, run, write_report
 
-from . import protocol
+from ..measure import clip_accuracy, insert
+from . import protocol, why
 
-PLANS = {"screening": protocol.screening}
+PAGE = Path("docs/evaluation.md")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.evaluation", description=__doc__)
-    parser.add_argument("what", choices=PLANS)
-    parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of the runs; they go on there")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
-    parser.add_argument("--batch", type=int, default=6, help="pictures edited together")
-    args = parser.parse_args()
-    folder = args.out / args.what
-    with tqdm(desc=args.what, unit="edit", smoothing=0.05) as bar:
+def sweep(name: str, plan: Plan, folder: Path, workers: int, batch: int) -> list[dict]:
+    """The rows of a plan, with a bar."""
+    with tqdm(desc=name, unit="edit", smoothing=0.05) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        run(PLANS[args.what](folder), folder, args.workers, args.batch, progress)
+        return run(plan, folder, workers, batch, progress)
+
+
+def screened(rows: list[dict]) -> str:
+    """Markdown: each variant's gain over random on the tuning pictures, the best first."""
+    found = [curves.compare(rows, m, "random") for m in curves.methods(rows) if m != "random"]
+    lines = ["| variant | gain in SSIM over random | 95 % interval | better on |", "| --- | --- | --- | --- |"]
+    for c in sorted(found, key=lambda c: -c.gain):
+        lines.append(f"| {c.a} | {c.gain:+.4f} | {c.low:+.4f} to {c.high:+.4f} | {c.pictures_better} of {c.pictures} |")
+    return "\n".join(lines)
+
+
+def judged() -> str:
+    """Markdown: how often guide and judge name the right style of held-out pictures."""
+    lines = ["| zero-shot style accuracy, 12 classes | unseen pictures | unseen patches |", "| --- | --- | --- |"]
+    for name, folder in (("the guiding CLIP", GUIDE), ("the judging CLIP", protocol.JUDGE)):
+        accuracy = clip_accuracy(folder)
+        lines.append(f"| {name} | {100 * accuracy['pictures']:.1f} % | {100 * accuracy['patches']:.1f} % |")
+    return "\n".join(lines)
+
+
+def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
+    """Tables, curves and sheets of a confirming run."""
+    there = {row["picture"] for row in rows}
+    shown = [name for name in protocol.SHOWN if name in there]
+    write_report(rows, folder, "random", primary=(protocol.FINALIST.name, "ssim"), shown=shown)
+    print((folder / "summary.md").read_text(encoding="utf-8"))
+    if docs:
+        insert(PAGE, name, (folder / "summary.md").read_text(encoding="utf-8").strip())
+    if docs and name == "confirm":
+        shutil.copy(folder / "curves.png", PAGE.with_name("evaluation_curves.png"))
+        shutil.copy(folder / protocol.SHEET, PAGE.with_name("evaluation_sheet.png"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.evaluation", description=__doc__)
+    parser.add_argument("what", choices=(*protocol.PLANS, "why", "judge"))
+    parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of the runs; they go on there")
+    parser.add_argument("--quick", action="store_true", help="a few small edits, to see that all works")
+    parser.add_argument("--docs", action="store_true", help="put tables and figures into docs/evaluation.md")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--batch", type=int, default=6, help="pictures edited together")
+    args = parser.parse_args()
+    folder = args.out / (f"{args.what}-quick" if args.quick else args.what)
+    if args.what == "judge":
+        text = judged()
+    elif args.what == "why":
+        text = why.table(folder)
+        drawn = why.figure(folder)
+        if args.docs:
+            shutil.copy(drawn, PAGE.with_name("evaluation_anchors.png"))
+    else:
+        plan = protocol.PLANS[args.what](folder)
+        rows = sweep(args.what, protocol.quick(plan) if args.quick else plan, folder, args.workers, args.batch)
+        if args.what != "screening":
+            report(args.what, rows, folder, args.docs and not args.quick)
+            return
+        text = screened(rows)
+    print(text)
+    if args.docs and not args.quick:
+        insert(PAGE, args.what, text)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from qs_core.evaluate import Judge, Method, Plan
@@ -38,6 +41,12 @@ def _study(name: str, layers: tuple[int, ...] = DEEPEST, **parts) -> Method:
 
 EVEN = {"rank": "none", "pick": "sampled", "attended": False, "redrawn": True}  # random, as a study
 SAMPLED = {"pick": "sampled", "redrawn": True}
+
+FINALIST = Method("to be found")  # by screening
+SEEDS = (0, 1, 2)  # of random and the finalist
+CONFIRMED = (NONE, replace(RANDOM, seeds=SEEDS), GLOBAL, LOCAL, LOCAL_GLOBAL, replace(FINALIST, seeds=SEEDS))
+CHECKED_PROMPTS = ("a sketch with crayon", "golden")
+CHECKED_WEIGHTS = (0.5, 1.0, 2.0)
 
 SCREENED = (
     *PUBLISHED,
@@ -97,6 +106,10 @@ SCREENED = (
 )
 
 
+SHOWN = ("astronaut", "cat", "pagoda", "coffee", "flower", "teapot")
+SHEET = "sheet-a_sketch_with_crayon.png"
+
+
 def judge() -> Judge:
     """The built-in judge."""
     return Judge(str(JUDGE))
@@ -104,5 +117,34 @@ def judge() -> Judge:
 
 def screening(folder: Path) -> Plan:
     """The variants on the tuning pictures."""
-    sources = write("tuning", folder / "sources")
+    sources = write("tuning", folder / "originals")
     return Plan(sources, SCREENING_PROMPTS, SCREENED, SCREENING_WEIGHTS, (0,), judge(), REDUCED)
+
+
+def confirm(folder: Path) -> Plan:
+    """The published methods and the finalist on the held-out pictures."""
+    sources = write("held_out", folder / "originals")
+    return Plan(sources, PROMPTS, CONFIRMED, WEIGHTS, (0,), judge(), REDUCED)
+
+
+def _check(settings: dict, folder: Path) -> Plan:
+    """Finalist and random on the held-out pictures, on two phrases."""
+    sources = write("held_out", folder / "originals")
+    return Plan(sources, CHECKED_PROMPTS, (RANDOM, FINALIST), CHECKED_WEIGHTS, (0,), judge(), settings)
+
+
+PLANS: dict[str, Callable[[Path], Plan]] = {
+    "screening": screening,
+    "confirm": confirm,
+    "full": partial(_check, FULL),
+    "large": partial(_check, LARGE),
+}
+
+
+def quick(plan: Plan) -> Plan:
+    """The plan cut down to two pictures, one phrase, two weights and four steps: that it runs, not what it finds."""
+    methods = tuple(replace(method, seeds=()) for method in plan.methods)
+    sources = dict(list(plan.sources.items())[:2])
+    settings = {**plan.settings, "size": 64, "steps": "8", "skip": 4, "crops": 4}
+    ends = (plan.weights[0], plan.weights[-1])
+    return replace(plan, sources=sources, prompts=plan.prompts[:1], methods=methods, weights=ends, settings=settings)

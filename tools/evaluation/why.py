@@ -8,7 +8,6 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -42,8 +41,7 @@ def figures(positions: np.ndarray, edges: np.ndarray) -> dict[str, float]:
     y, x = positions // width, positions % width
     border = max(1, height // 8)
     on_border = (y < border) | (y >= height - border) | (x < border) | (x >= width - border)
-    places = np.stack([y, x], axis=1).astype(float)
-    nearest = cKDTree(places).query(places, k=2)[0][:, 1]
+    nearest = np.sort(np.hypot(y[:, None] - y, x[:, None] - x), axis=1)[:, 1]
     strong = edges.ravel() >= np.quantile(edges, 0.75)
     return {"edges": strong[positions].mean(), "border": on_border.mean(), "nearest": nearest.mean()}
 
@@ -59,10 +57,9 @@ def table(folder: Path) -> str:
     """Markdown: per layer and rank, means over the twelve held-out pictures, and relative to chance."""
     model, attention = load_model("demo"), Attention()
     sources = {name: _fitted(path) for name, path in write("held_out", folder / "originals").items()}
-    lines = [
-        "| layer | anchors | entropy: lowest, mean, highest (uniform) | ranked by | on edges | on the border | nearest anchor |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    header = ["layer", "anchors", "entropy: lowest, mean, highest (uniform)", "ranked by"]
+    header += ["on edges", "on the border", "nearest anchor"]
+    lines = [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
     with torch.no_grad():
         encoded = {name: model.encode(source, torch.zeros(1)) for name, source in sources.items()}
     for layer in model.content_layers():

@@ -1,0 +1,141 @@
+"""Evaluation runs: what is measured, resumed and refused. Small edits by the built-in models and the built-in judge."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from qs_core import InputError, demo
+from qs_core.__main__ import main
+from qs_core.evaluate import Judge, Method, Plan, method_named, run
+from qs_core.evaluate.runs import resume
+from qs_core.losses.base import Term
+from qs_core.losses.pixel import MSE
+from qs_core.pictures import read
+
+JUDGE = Path(__file__).parents[2] / "tools" / "evaluation" / "judge"
+SMALL = {"size": 32, "steps": "4", "skip": 2, "crops": 2}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> dict[str, str]:
+    """Two square pictures and a wide one."""
+    folder = tmp_path_factory.mktemp("sources")
+    for name, size in (("cat", (48, 48)), ("coffee", (48, 48)), ("pagoda", (72, 48))):
+        with Image.open(demo.PICTURES[name]) as picture:
+            picture.resize(size).save(folder / f"{name}.png")
+    return {path.stem: str(path) for path in sorted(folder.glob("*.png"))}
+
+
+@pytest.fixture(scope="module")
+def plan(sources) -> Plan:
+    methods = (method_named("none"), method_named("random"))
+    return Plan(sources, ("a sketch with crayon", "golden"), methods, (0.5, 2.0), (0,), Judge(str(JUDGE)), SMALL)
+
+
+@pytest.fixture(scope="module")
+def done(plan, tmp_path_factory) -> tuple[Path, list[dict]]:
+    folder = tmp_path_factory.mktemp("run")
+    return folder, run(plan, folder)
+
+
+def keyed(rows: list[dict]) -> dict[tuple, dict]:
+    return {(row["method"], row["weight"], row["prompt"], row["picture"], row["seed"]): row for row in rows}
+
+
+def test_every_edit_has_a_row_a_picture_and_all_metrics(plan, done):
+    folder, rows = done
+    assert len(keyed(rows)) == len(rows) == 2 * 2 * 2 * 3
+    for row in rows:
+        assert -1 <= row["directional"] <= 1 and 0 <= row["probability"] <= 1 and row["structure"] > 0
+        assert 0 < row["ssim"] < 1 and "lpips" not in row
+    with (folder / "rows.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [row["file"] for row in rows]
+    edited = read(folder / "pictures" / rows[0]["file"])
+    assert edited.shape == read(folder / "sources" / f"{rows[0]['picture']}.png").shape
+
+
+def test_more_of_clip_changes_more(done):
+    _, rows = done
+    means = {w: sum(r["ssim"] for r in rows if r["weight"] == w) / len(rows) for w in (0.5, 2.0)}
+    assert means[0.5] > means[2.0]
+
+
+def test_a_run_goes_on_where_it_was_cut_and_no_edit_is_made_twice(plan, done, tmp_path):
+    _, rows = done
+    first = run(replace(plan, prompts=plan.prompts), tmp_path)
+    table = tmp_path / "rows.csv"
+    text = table.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    table.write_text("".join(lines[:5]) + lines[5][:20], encoding="utf-8")  # the sixth line was being written
+    assert len(resume(plan, tmp_path)) == 4
+    told = []
+    again = run(plan, tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(rows), len(rows)) and told[0][0] <= 4 + 4
+    assert keyed(again).keys() == keyed(first).keys() == keyed(rows).keys()
+    assert {k: r["ssim"] for k, r in keyed(again).items()} == pytest.approx(
+        {k: r["ssim"] for k, r in keyed(rows).items()}, abs=2e-3
+    )
+    before = table.read_bytes()
+    assert len(run(plan, tmp_path)) == len(rows) and table.read_bytes() == before
+
+
+def test_rows_do_not_depend_on_batch_or_workers(plan, done, tmp_path):
+    alone = run(plan, tmp_path, workers=2, batch=1)
+    for key, row in keyed(done[1]).items():
+        other = keyed(alone)[key]
+        assert other["ssim"] == pytest.approx(row["ssim"], abs=2e-3)
+        assert other["directional"] == pytest.approx(row["directional"], abs=2e-2)
+
+
+def test_another_plan_is_refused(plan, done):
+    with pytest.raises(InputError, match="another plan"):
+        run(replace(plan, weights=(0.5, 1.0)), done[0])
+
+
+def mse_instead(model, s, height: int, width: int) -> Term:
+    return Term(s.contrastive, MSE())
+
+
+def test_a_method_may_bring_its_own_term_and_seeds(plan, tmp_path):
+    method = Method("mse", {"mse": 0.0}, mse_instead, seeds=(3, 4))
+    small = replace(plan, methods=(method,), prompts=plan.prompts[:1], sources=dict(list(plan.sources.items())[:1]))
+    rows = run(small, tmp_path)
+    assert sorted((row["weight"], row["seed"]) for row in rows) == [(0.5, 3), (0.5, 4), (2.0, 3), (2.0, 4)]
+
+
+def test_the_contrastive_sweep_leaves_a_fixed_weight_alone(plan):
+    swept = replace(plan, sweep="contrastive", weights=(75.0, 300.0))
+    cells = [(cell.method.name, cell.settings(swept).contrastive) for cell in swept.cells()][:3]
+    assert cells == [("none", 0.0), ("random", 75.0), ("random", 300.0)]
+    clip = [(cell.settings(plan).contrastive, cell.settings(plan).clip_global) for cell in plan.cells()]
+    assert clip[:4] == [(0.0, 1250.0), (0.0, 5000.0), (300.0, 1250.0), (300.0, 5000.0)]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"sources": {}}, "no sources"),
+        ({"weights": ()}, "no weights"),
+        ({"methods": (Method("a"), Method("a"))}, "Two methods"),
+        ({"sweep": "steps"}, "Sweep 'steps' is unknown"),
+        ({"judge": Judge("demo")}, "cannot judge"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(plan, change, message):
+    with pytest.raises(InputError, match=message):
+        replace(plan, **change)
+
+
+def test_the_command_runs_reports_and_refuses(sources, tmp_path, capsys):
+    small = [f"--{key}={value}" for key, value in SMALL.items()]
+    arguments = ["evaluate", *sources.values(), "--prompt", "golden", "--output", str(tmp_path / "run"), *small]
+    arguments += ["--judge", str(JUDGE), "--methods", "random", "global", "--weights", "0.5", "2"]
+    assert main(arguments) == 0
+    named = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert {"summary.md", "summary.csv", "comparisons.csv", "curves.png"} <= set(named)
+    assert all((tmp_path / "run" / name).stat().st_size for name in named)
+    assert main([*arguments, "--baseline", "local"]) == 2
+    assert "not among the methods" in capsys.readouterr().err

@@ -1,0 +1,127 @@
+"""The evaluation's own variants do what their names say, and its command runs to the end."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from qs_core.anchors import Anchors, select_global
+from qs_core.demo import PICTURES
+from qs_core.evaluate.runs import resume
+from qs_core.losses.base import View
+from qs_core.losses.contrastive import patch_nce
+from qs_core.model import load_model
+from qs_core.pictures import read
+from qs_core.randomness import seeded
+from qs_core.settings import Settings, choose_anchors
+from qs_core.transfer import content_term
+from tools.data.scenes import HELD_OUT_KINDS
+from tools.evaluation import pictures, protocol
+from tools.evaluation.__main__ import main
+from tools.evaluation.variants import PICKS, RANKS, Content, Study, pick, rank
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(2, 6, 8, 12, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name, redrawn", list(itertools.product(PICKS, (False, True))))
+def test_picks_are_distinct_places_and_follow_each_pictures_generator(features, name, redrawn):
+    value = rank("entropy", features, Study().attention)
+    both = pick(name, value, (8, 12), 24, seeded([1, 2]) if redrawn else None, 1.0)
+    assert 20 <= both.shape[1] <= 24
+    for row in both.tolist():
+        assert len(set(row)) == len(row) and 0 <= min(row) and max(row) < 96
+    alone = pick(name, value[1:], (8, 12), 24, seeded([2]) if redrawn else None, 1.0)
+    assert torch.equal(alone[0], both[1])
+
+
+def test_one_of_each_cell_is_the_lowest_there():
+    value = torch.arange(16.0)[None]
+    assert pick("cells", value, (4, 4), 4, None, 1.0).tolist() == [[0, 2, 8, 10]]
+    assert pick("cells", -value, (4, 4), 4, None, 1.0).tolist() == [[5, 7, 13, 15]]
+
+
+def test_farthest_anchors_are_in_the_lower_half_and_apart():
+    value = torch.zeros(1, 64)
+    value[0, 32:] = 1
+    chosen = pick("farthest", value, (8, 8), 4, None, 1.0)[0]
+    assert chosen.max() < 32
+    places = torch.stack([chosen // 8, chosen % 8], dim=1).float()
+    assert torch.pdist(places).min() >= 3  # of four places on 4 x 8
+
+
+def test_even_draws_reach_every_place_equally(features):
+    value = rank("none", features, Study().attention)
+    counts, generators = torch.zeros(96), seeded([5, 6])
+    for _ in range(300):
+        for row in pick("sampled", value, (8, 12), 24, generators, 1.0):
+            counts[row] += 1
+    assert counts.min() > 0.7 * 150 and counts.max() < 1.3 * 150  # 150 ± 11 expected
+
+
+@pytest.mark.parametrize("name", RANKS)
+def test_ranks_have_a_value_for_each_place(features, name):
+    value = rank(name, features, Study().attention)
+    assert value.shape == (2, 96) and torch.isfinite(value).all()
+    assert torch.allclose(rank(name, features[1:], Study().attention), value[1:], atol=1e-5)
+
+
+def test_the_plain_study_is_the_librarys_global_selection(features):
+    theirs = select_global(features, 24, Study().attention)
+    ours = Study(attend=frozenset({0})).select([features])[0]
+    assert torch.equal(theirs.positions, ours.positions)
+    assert torch.allclose(theirs.route(features), ours.route(features), atol=1e-6)
+
+
+@pytest.mark.parametrize("content", [Content(), Content(alike=2.0), Content(Study(weighed=True, sharpness=0.0))])
+def test_a_study_on_the_demo_network_has_a_loss_and_the_plain_one_the_librarys(content):
+    model, s = load_model("demo"), Settings(prompts="golden")
+    source, estimate = (read(PICTURES[name])[None, :, 60:124, 60:124] for name in ("cat", "coffee"))
+    bound = content(model, s, 64, 64).loss.against(source, seeded([0]))
+    value = bound(View(estimate, estimate, None, 500))["contrastive"]
+    library = content_term(model, 300.0, choose_anchors(model, 64, 64, "global")).loss.against(source, seeded([0]))
+    expected = library(View(estimate, estimate, None, 500))["contrastive"]
+    assert value.shape == (1,) and torch.isfinite(value).all()
+    if not content.study.weighed:
+        assert torch.allclose(value, expected, rtol=1e-4)
+
+
+def test_negatives_alike_are_left_out():
+    """Of three anchors the first two are alike: to each of them the third alone is a negative."""
+    loss = Content(alike=0.9)(load_model("demo"), Settings(prompts="golden"), 64, 64).loss
+    source = torch.tensor([[[1.0, 0], [1, 0.01], [0, 1]]])
+    estimate = torch.tensor([[[1.0, 0.2], [1, 0], [0.3, 1]]])
+    e, s = (torch.nn.functional.normalize(x[0], dim=-1) for x in (estimate, source))
+    logits = torch.stack([e[0] @ s[0], e[0] @ s[2]]) / 0.07
+    assert torch.isclose(loss._each(estimate, source)[0, 0], -logits.log_softmax(0)[0], atol=1e-5)
+    assert loss._each(estimate, source).mean() < patch_nce(estimate, source)[0]
+
+
+def test_splits_share_no_picture_and_are_square(tmp_path):
+    tuning, held_out = (pictures.write(split, tmp_path / split) for split in pictures.SPLITS)
+    files = [*tuning.values(), *held_out.values()]
+    assert len(held_out) == 12 and len({Path(path).read_bytes() for path in files}) == len(files)
+    assert all(read(path).shape == (3, 128, 128) for path in files)
+    assert not set(pictures.TUNING_SCENES) & set(HELD_OUT_KINDS) and not set(pictures.TUNING_PHOTOS) & set(held_out)
+
+
+def test_the_protocol_names_each_variant_once_and_random_as_baseline():
+    names = [method.name for method in protocol.SCREENED]
+    assert len(set(names)) == len(names) and "random" in names
+    assert Anchors().number == 256
+
+
+def test_the_quick_form_runs_to_the_report(tmp_path, monkeypatch, capsys):
+    arguments = ["evaluation", "confirm", "--quick", "--out", str(tmp_path), "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    main()
+    folder = tmp_path / "confirm-quick"
+    rows = resume(protocol.quick(protocol.confirm(folder)), folder)
+    assert len(rows) == 2 * 2 * len(protocol.CONFIRMED)
+    assert "random" in capsys.readouterr().out
+    for name in ("summary.md", "comparisons.csv", "curves.png"):
+        assert (folder / name).stat().st_size
