@@ -319,7 +319,7 @@ def _evaluate(given: dict) -> str:
             bar.total = total
             bar.update(done - bar.n)
 
-        rows = evaluate(plan, output, *sharing, progress)
+        rows = evaluate(plan, output, *sharing, progress, _tell)
     written = write_report(rows, output, baseline)
     return "\n".join(str(path) for path in written)
 

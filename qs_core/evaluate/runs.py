@@ -26,6 +26,7 @@ from ..errors import InputError
 from ..features.clip import CLIP, TextDirection, text_direction
 from ..features.lpips import load_lpips
 from ..features.vit import load_vit
+from ..features.weights import Announce
 from ..losses.base import Term
 from ..model import DiffusionModel
 from ..pipeline import default_size, load, open_clip_by_name
@@ -143,18 +144,18 @@ class Cell:
 class Bench:
     """The loaded networks, the sources with their inversions, and the judge: what all edits of a process share."""
 
-    def __init__(self, plan: Plan, folder: Path):
+    def __init__(self, plan: Plan, folder: Path, announce: Announce | None = None):
         self.plan, self.folder = plan, folder
         base = Settings(**{**plan.settings, "prompts": plan.prompts[:1]})
-        networks = load(base)
+        networks = load(base, announce)
         self.model, self.vgg, guide = networks.model, networks.vgg, networks.text.clip
         self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
         device = choose_device(base.device)
-        self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device)
+        self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device, announce)
         judged = [_text(self.judge, prompt, base) for prompt in plan.prompts]
         self.judged = torch.stack([judged[0].source, *(text.targets[0] for text in judged)])
         self.temperature = float(1 / self.judge.network.logit_scale.exp())
-        self.keys = _keys(plan.judge.structure, base)
+        self.keys = _keys(plan.judge.structure, base, announce)
         self.lpips = load_lpips(*plan.judge.lpips, device=device) if plan.judge.lpips else None
         self.sources = {name: self._fit(path, base) for name, path in plan.sources.items()}
         self.embedded = {name: metrics.embed(self.judge, source) for name, source in self.sources.items()}
@@ -230,14 +231,14 @@ class Bench:
         return found
 
 
-def _keys(name: str, base: Settings) -> metrics.Keys | None:
+def _keys(name: str, base: Settings, announce: Announce | None) -> metrics.Keys | None:
     """What tells structure. The guide's own CLIP is loaded once more, as guiding may compute in another dtype."""
     device = choose_device(base.device)
     if name == "none":
         return None
     if name == "guide":
         return metrics.clip_keys(open_clip_by_name(base.clip, base.clip_pretrained, device))
-    return metrics.vit_keys(load_vit(name, device=device))
+    return metrics.vit_keys(load_vit(pretrained=name, device=device, announce=announce))
 
 
 def _text(clip: CLIP, prompt: str, base: Settings) -> TextDirection:
@@ -245,12 +246,18 @@ def _text(clip: CLIP, prompt: str, base: Settings) -> TextDirection:
 
 
 def run(
-    plan: Plan, folder: Path, workers: int = 1, batch: int = 4, progress: Callable[[int, int], None] | None = None
+    plan: Plan,
+    folder: Path,
+    workers: int = 1,
+    batch: int = 4,
+    progress: Callable[[int, int], None] | None = None,
+    announce: Announce | None = None,
 ) -> list[dict]:
     """All rows of the plan, those already in `folder/rows.csv` taken from there; `progress` is told edits done and all.
 
     `workers` processes share the edits, each with its part of the CPU's threads. The rows do not depend on them, nor on
-    `batch`, but for rounding. Raises InputError where the folder holds the rows of another plan.
+    `batch`, but for rounding. `announce` is given a sentence before each download. Raises InputError where the folder
+    holds the rows of another plan, and for all that `stylize` refuses.
     """
     rows = resume(plan, folder)
     done = {tuple(str(row[key]) for key in KEY) for row in rows}
@@ -260,7 +267,7 @@ def run(
         return rows
     with (folder / "rows.csv").open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
-        for fresh in _work(plan, folder, tasks, workers):
+        for fresh in _work(plan, folder, tasks, workers, announce):
             writer.writerows(fresh)
             file.flush()
             rows += fresh
@@ -309,13 +316,14 @@ def _tasks(plan: Plan, done: set[tuple], batch: int) -> list[tuple[Cell, list[tu
     return tasks
 
 
-def _work(plan: Plan, folder: Path, tasks: list, workers: int) -> Iterator[list[dict]]:
+def _work(plan: Plan, folder: Path, tasks: list, workers: int, announce: Announce | None) -> Iterator[list[dict]]:
     """The rows of each task as it ends."""
+    bench = Bench(plan, folder, announce)  # with several workers, to refuse and to download before they begin
     if workers == 1:
-        bench = Bench(plan, folder)
         for task in tasks:
             yield bench.edit(*task)
         return
+    del bench
     threads = max(1, (os.cpu_count() or 1) // workers)
     begin_worker = partial(_begin_worker, plan, folder, threads)
     context = multiprocessing.get_context("spawn")

@@ -84,7 +84,7 @@ def main() -> None:
     else:
         plan = protocol.PLANS[args.what](folder)
         rows = sweep(args.what, protocol.quick(plan) if args.quick else plan, folder, args.workers, args.batch)
-        if args.what != "screening":
+        if args.what not in ("screening", "second"):
             report(args.what, rows, folder, args.docs and not args.quick)
             return
         text = screened(rows)

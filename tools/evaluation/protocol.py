@@ -106,6 +106,28 @@ SCREENED = (
 )
 
 
+# The second round of screening: what the first one suggested, on both phrases.
+FEW = {"share": 1 / 16}
+SECOND = (
+    RANDOM,
+    GLOBAL,
+    Method("global, sqrt 1", {"attention_scale": "sqrt", "attention_temperature": 1.0}),
+    _study("random, 1/16", ALL, **FEW, **EVEN),
+    _study("random, 1/64", ALL, share=1 / 64, **EVEN),
+    _study("random, without like negatives", (), alike=0.9),
+    _study("random, without negatives above 0.7", (), alike=0.7),
+    _study("random, 1/16, without like negatives", ALL, alike=0.9, **FEW, **EVEN),
+    _study("one of each cell", ALL, rank="none", pick="cells", attended=False, redrawn=True),
+    _study("one of each cell, 1/16", ALL, rank="none", pick="cells", attended=False, redrawn=True, **FEW),
+    _study("one of each cell by entropy", ALL, pick="cells", attended=False, redrawn=True),
+    _study("one of each cell by entropy, 1/16", ALL, pick="cells", attended=False, redrawn=True, **FEW),
+    _study("sampled by entropy, all layers, 1/16", ALL, attended=False, **SAMPLED, **FEW),
+    _study("sampled by high entropy, all layers, 1/16", ALL, rank="high_entropy", attended=False, **SAMPLED, **FEW),
+    _study("lowest of each cell, all layers, 1/16", ALL, pick="cells", **FEW),
+    _study("lowest of each cell, all layers, 1/16, not routed", ALL, pick="cells", attended=False, **FEW),
+    _study("farthest of the lower half, all layers, 1/16", ALL, pick="farthest", **FEW),
+)
+
 SHOWN = ("astronaut", "cat", "pagoda", "coffee", "flower", "teapot")
 SHEET = "sheet-a_sketch_with_crayon.png"
 
@@ -116,9 +138,15 @@ def judge() -> Judge:
 
 
 def screening(folder: Path) -> Plan:
-    """The variants on the tuning pictures."""
+    """All variants on the tuning pictures, on one phrase."""
     sources = write("tuning", folder / "originals")
-    return Plan(sources, SCREENING_PROMPTS, SCREENED, SCREENING_WEIGHTS, (0,), judge(), REDUCED)
+    return Plan(sources, SCREENING_PROMPTS[:1], SCREENED, SCREENING_WEIGHTS, (0,), judge(), REDUCED)
+
+
+def second(folder: Path) -> Plan:
+    """The better ones, and what they suggest, on both phrases."""
+    sources = write("tuning", folder / "originals")
+    return Plan(sources, SCREENING_PROMPTS, SECOND, SCREENING_WEIGHTS, (0,), judge(), REDUCED)
 
 
 def confirm(folder: Path) -> Plan:
@@ -135,6 +163,7 @@ def _check(settings: dict, folder: Path) -> Plan:
 
 PLANS: dict[str, Callable[[Path], Plan]] = {
     "screening": screening,
+    "second": second,
     "confirm": confirm,
     "full": partial(_check, FULL),
     "large": partial(_check, LARGE),
