@@ -108,6 +108,7 @@ SCREENED = (
 
 # The second round of screening: what the first one suggested, on both phrases.
 FEW = {"share": 1 / 16}
+CELLS = {"pick": "cells", "attended": False, "redrawn": True}
 SECOND = (
     RANDOM,
     GLOBAL,
@@ -119,13 +120,12 @@ SECOND = (
     _study("random, 1/16, without like negatives", ALL, alike=0.9, **FEW, **EVEN),
     _study("one of each cell", ALL, rank="none", pick="cells", attended=False, redrawn=True),
     _study("one of each cell, 1/16", ALL, rank="none", pick="cells", attended=False, redrawn=True, **FEW),
-    _study("one of each cell by entropy", ALL, pick="cells", attended=False, redrawn=True),
-    _study("one of each cell by entropy, 1/16", ALL, pick="cells", attended=False, redrawn=True, **FEW),
+    _study("one of each cell by entropy", ALL, **CELLS),
+    _study("one of each cell by entropy, 1/16", ALL, **CELLS, **FEW),
     _study("sampled by entropy, all layers, 1/16", ALL, attended=False, **SAMPLED, **FEW),
     _study("sampled by high entropy, all layers, 1/16", ALL, rank="high_entropy", attended=False, **SAMPLED, **FEW),
-    _study("lowest of each cell, all layers, 1/16", ALL, pick="cells", **FEW),
-    _study("lowest of each cell, all layers, 1/16, not routed", ALL, pick="cells", attended=False, **FEW),
-    _study("farthest of the lower half, all layers, 1/16", ALL, pick="farthest", **FEW),
+    _study("one of each cell by entropy, without like negatives", ALL, alike=0.9, **CELLS),
+    _study("one of each cell by entropy, 1/16, without like negatives", ALL, alike=0.9, **CELLS, **FEW),
 )
 
 SHOWN = ("astronaut", "cat", "pagoda", "coffee", "flower", "teapot")
