@@ -42,9 +42,19 @@ def _study(name: str, layers: tuple[int, ...] = DEEPEST, **parts) -> Method:
 EVEN = {"rank": "none", "pick": "sampled", "attended": False, "redrawn": True}  # random, as a study
 SAMPLED = {"pick": "sampled", "redrawn": True}
 
-FINALIST = Method("to be found")  # by screening
-SEEDS = (0, 1, 2)  # of random and the finalist
-CONFIRMED = (NONE, replace(RANDOM, seeds=SEEDS), GLOBAL, LOCAL, LOCAL_GLOBAL, replace(FINALIST, seeds=SEEDS))
+# What the screening proposed: two that are within 0.004 of each other. The first is the one tested as primary.
+FINALIST = Method("distinct", {"anchors": "random", "alike": 0.9})  # random, without like negatives
+SECOND_FINALIST = Method("stratified", {"anchors": "stratified"})  # one of each cell by entropy, on all layers
+SEEDS = (0, 1, 2)  # of random and the finalists
+CONFIRMED = (
+    NONE,
+    replace(RANDOM, seeds=SEEDS),
+    GLOBAL,
+    LOCAL,
+    LOCAL_GLOBAL,
+    replace(SECOND_FINALIST, seeds=SEEDS),
+    replace(FINALIST, seeds=SEEDS),
+)
 CHECKED_PROMPTS = ("a sketch with crayon", "golden")
 CHECKED_WEIGHTS = (0.5, 1.0, 2.0)
 
