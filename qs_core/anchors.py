@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from .errors import InputError
-from .randomness import Generators, uniform
+from .randomness import Generators
 
 Route = Callable[[Tensor], Tensor]  # (B, C, H, W) → (B, N, C)
-KINDS = ("random", "global", "local", "local_global", "stratified")
+KINDS = ("random", "global", "local", "local_global")
 SCALES = ("raw", "sqrt", "cosine")
 BLOCK = 4 * 2**20  # attention scores held at a time (16 MB)
 
@@ -47,19 +47,11 @@ class Attention:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a selector found on one layer: entropies (B, H, W) in nats, positions (B, N) row-major, and the route.
-
-    Where anchors are drawn anew at each step, `redraw` gives the route of one, and `positions` are the likeliest.
-    """
+    """What a selector found on one layer: entropies (B, H, W) in nats, positions (B, N) row-major, and the route."""
 
     entropy: Tensor
     positions: Tensor
     route: Route
-    redraw: Callable[[Generators], Route] | None = None
-
-    def at_step(self, generators: Generators) -> Route:
-        """The route of one step."""
-        return self.redraw(generators) if self.redraw else self.route
 
 
 def entropy_global(features: Tensor, attention: Attention) -> Tensor:
@@ -131,43 +123,6 @@ def _with_global_rows(features: Tensor, entropy: Tensor, count: int, attention: 
     )
 
 
-def select_stratified(features: Tensor, count: int, attention: Attention) -> Selection:
-    """One place of each of about `count` equal cells, drawn anew at each step and read in place.
-
-    Within a cell a place is drawn with probability ∝ exp(-z), where z is its entropy of global attention, standardised
-    over the map: what is unlike the rest is looked at more often, and yet no part of the picture is left out. `count`
-    is an upper bound. Deviation: the paper's anchors are the lowest of the whole map, fixed, and cluster there.
-    """
-    entropy = entropy_global(features, attention)
-    deviation, mean = torch.std_mean(entropy, dim=1, keepdim=True)
-    cell = _cells(features.shape[-2:], count, features.device)
-    standard = (entropy - mean) / (deviation + 1e-6)
-
-    def redraw(generators: Generators) -> Route:
-        gumbel = -(-uniform(standard.shape[1:], generators).clamp(1e-9).log()).log()  # whose highest is such a draw
-        return route_at(_lowest_of_each(cell, standard - gumbel.to(standard)))
-
-    positions = _lowest_of_each(cell, standard)
-    return Selection(_as_map(entropy, features), positions, route_at(positions), redraw)
-
-
-def _cells(shape: Sequence[int], count: int, device: torch.device) -> Tensor:
-    """(HW,) the number of each place's cell: a grid of about square cells, at most `count` of them."""
-    height, width = shape
-    rows = min(height, max(1, int(math.sqrt(count * height / width))))
-    columns = min(width, max(1, count // rows))
-    y, x = torch.arange(height, device=device) * rows // height, torch.arange(width, device=device) * columns // width
-    return rearrange(y[:, None] * columns + x, "h w -> (h w)")
-
-
-def _lowest_of_each(cell: Tensor, values: Tensor) -> Tensor:
-    """(B, cells) the position of the lowest of (B, HW) values in each cell, ties by position."""
-    order = values.sort(dim=1, stable=True).indices
-    place = torch.arange(values.shape[1], device=values.device).expand_as(order)
-    first = torch.full((len(values), int(cell.max()) + 1), values.shape[1], device=values.device)
-    return order.gather(1, first.scatter_reduce(1, cell[order], place, "amin"))
-
-
 def _as_map(entropy: Tensor, features: Tensor) -> Tensor:
     return rearrange(entropy, "b (h w) -> b h w", h=features.shape[-2])
 
@@ -213,12 +168,7 @@ def select_random(features: Tensor, count: int, generators: Generators) -> Route
     return route_at(positions.to(features.device))
 
 
-SELECTORS = {
-    "global": select_global,
-    "local": select_local,
-    "local_global": select_local_global,
-    "stratified": select_stratified,
-}
+SELECTORS = {"global": select_global, "local": select_local, "local_global": select_local_global}
 
 
 @dataclass(frozen=True)
@@ -231,7 +181,6 @@ class Anchors:
     number: int = 256
     attend: frozenset[int] = frozenset()
     attention: Attention = Attention()
-    alike: float | None = None  # the cosine from which on two anchors are no negatives of each other
 
     def __post_init__(self):
         if self.kind not in KINDS:

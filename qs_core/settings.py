@@ -54,7 +54,6 @@ class Settings:
     attend: tuple[int, ...] | str | None = None  # resolutions, "all", or the two deepest
     attention_scale: str = "cosine"
     attention_temperature: float = 0.07
-    alike: float | None = None  # cosine of source features from which on two anchors are no negatives of each other
     contrastive: float = 300.0
     clip_global: float = 2500.0
     clip_directional: float = 7000.0
@@ -129,10 +128,8 @@ def choose_anchors(
     number: int | None = None,
     attend: Sequence[int] | str | None = None,
     attention: Attention = Attention(),  # noqa: B008 - frozen
-    alike: float | None = None,
 ) -> Anchors:
-    """Anchors for pictures of one size. `attend` names layers by resolution, the short side of their map; without it
-    the two deepest attend, for "stratified" anchors all.
+    """Anchors for pictures of one size. `attend` names layers by resolution, the short side of their map.
 
     Raises InputError for a resolution that no layer has, and for more anchors than any layer has positions.
     """
@@ -142,17 +139,17 @@ def choose_anchors(
             f"{number} anchors: the largest map of a {width}x{height} picture has {height * width} positions."
         )
     resolutions = [min(height, width) // factor for factor in factors]
-    if attend == "all" or (attend is None and kind == "stratified"):
-        chosen = range(len(factors))
-    elif attend is None:
+    if attend is None:
         chosen = range(len(factors) - 2, len(factors))
+    elif attend == "all":
+        chosen = range(len(factors))
     else:
         missing = [r for r in attend if r not in resolutions]
         if missing:
             there = ", ".join(str(r) for r in dict.fromkeys(resolutions))
             raise InputError(f"No layer has resolution {missing[0]}; at {width}x{height} there are {there}, or all.")
         chosen = [k for k, r in enumerate(resolutions) if r in attend]
-    return Anchors(kind, number or 256, frozenset(chosen), attention, alike)
+    return Anchors(kind, number or 256, frozenset(chosen), attention)
 
 
 def make_terms(
@@ -174,7 +171,7 @@ def make_term(
         return Term(weights, CLIPLoss(text, Crops(s.crops, s.crop_area)))
     if kind == "contrastive":
         attention = Attention(s.attention_scale, s.attention_temperature)
-        anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention, s.alike)
+        anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention)
         return content_term(model, scale * s.contrastive, anchors)
     losses = {"mse": MSE, "range": Range, "vgg": lambda: VGGContent(vgg)}
     return Term(scale * getattr(s, kind), losses[kind]())

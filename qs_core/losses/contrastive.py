@@ -19,19 +19,15 @@ Encode = Callable[[Tensor], Sequence[Tensor]]
 DIAGONAL = -10.0  # the negatives' own place, before the division by tau
 
 
-def patch_nce(estimate: Tensor, source: Tensor, tau: float = 0.07, alike: float | None = None) -> Tensor:
+def patch_nce(estimate: Tensor, source: Tensor, tau: float = 0.07) -> Tensor:
     """(B, N, C) routed features of the estimate and the source → (B,) mean over anchors of the InfoNCE loss.
 
-    Rows are L2-normalised with 1e-7 added to the norm. The source carries no gradient. With `alike`, anchors whose
-    source features have that cosine or more are no negatives of each other: false negative elimination (Huynh et al.
-    2022, arXiv 2011.11765), by the source's own similarities.
+    Rows are L2-normalised with 1e-7 added to the norm. The source carries no gradient.
     """
     q, k = _unit(estimate.float()), _unit(source.float().detach())
     positive = (q * k).sum(-1, keepdim=True)  # (B, N, 1)
-    left_out = torch.eye(k.shape[1], dtype=torch.bool, device=k.device)
-    if alike is not None:
-        left_out = left_out | (k @ k.transpose(1, 2) >= alike)
-    negatives = (q @ k.transpose(1, 2)).masked_fill(left_out, DIAGONAL)  # (B, N, N)
+    own = torch.eye(k.shape[1], dtype=torch.bool, device=k.device)
+    negatives = (q @ k.transpose(1, 2)).masked_fill(own, DIAGONAL)  # (B, N, N)
     logits = torch.cat([positive, negatives], dim=-1) / tau
     target = torch.zeros(logits.shape[:2], dtype=torch.long, device=k.device)
     return cross_entropy(logits.transpose(1, 2), target, reduction="none").mean(1)
@@ -61,7 +57,7 @@ class Contrastive:
     def between(self, estimate: Sequence[Tensor], source: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
         """(B,) the loss of given features along given routes."""
         pairs = zip(estimate, source, routes, strict=True)
-        return sum(patch_nce(route(e), route(s), self.tau, self.anchors.alike) for e, s, route in pairs)
+        return sum(patch_nce(route(e), route(s), self.tau) for e, s, route in pairs)
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class BoundContrastive:
 
     def __call__(self, view: View) -> dict[str, Tensor]:
         pairs = zip(self.selections, self.features, strict=True)
-        routes = [s.at_step(self.generators) if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
+        routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
         return {"contrastive": self.loss.between(self.loss.encode(view.estimate), self.features, routes)}
 
     def describe(self) -> list[dict]:
@@ -85,8 +81,7 @@ class BoundContrastive:
     def _layer(self, features: Tensor, selection: Selection | None) -> dict:
         anchors = self.loss.anchors
         row = {"height": features.shape[-2], "width": features.shape[-1], "channels": features.shape[1]}
-        count = selection.positions.shape[1] if selection else anchors.count(features)
-        row |= {"kind": anchors.kind if selection else "random", "anchors": count}
+        row |= {"kind": anchors.kind if selection else "random", "anchors": anchors.count(features)}
         if selection:
             e = selection.entropy.flatten(1)
             threshold = e.gather(1, selection.positions).amax(1)

@@ -6,7 +6,7 @@ Each is built of four independent parts, so that a difference can be told apart.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -23,6 +23,13 @@ from qs_core.settings import REFERENCE_AREA, Settings
 
 RANKS = ("entropy", "high_entropy", "local_entropy", "norm", "edges", "none")
 PICKS = ("lowest", "cells", "farthest", "sampled", "grid", "mixed")
+
+
+@dataclass(frozen=True)
+class Chosen(Selection):
+    """A selection; where anchors are drawn anew at each step, `redraw` gives the route of one."""
+
+    redraw: Callable[[Generators], Route] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,10 +61,10 @@ class Study:
     def draw(self, features: Tensor, generators: Generators):
         return select_random(features, self.count(features), generators)
 
-    def select(self, features: Sequence[Tensor]) -> list[Selection | None]:
+    def select(self, features: Sequence[Tensor]) -> list[Chosen | None]:
         return [self._select(f) if layer in self.attend else None for layer, f in enumerate(features)]
 
-    def _select(self, features: Tensor) -> Selection:
+    def _select(self, features: Tensor) -> Chosen:
         seen = standardise(features) if self.standardised else features
         value = rank(self.rank, seen, self.attention)  # (B, HW)
         count, shape = self.count(features), features.shape[-2:]
@@ -71,7 +78,7 @@ class Study:
 
         fixed = positions_of(None)
         redraw = (lambda generators: route_of(positions_of(generators))) if self.redrawn else None
-        return Selection(rearrange(value, "b (h w) -> b h w", h=shape[0]), fixed, route_of(fixed), redraw)
+        return Chosen(rearrange(value, "b (h w) -> b h w", h=shape[0]), fixed, route_of(fixed), redraw)
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,7 @@ class StudyLoss(Contrastive):
         bound = super().against(source, generators)
         if self.content.fixed_random:
             fixed = [
-                s or Selection(f[:, 0], torch.zeros(1), self.anchors.draw(f, generators))
+                s or Chosen(f[:, 0], torch.zeros(1), self.anchors.draw(f, generators))
                 for s, f in zip(bound.selections, bound.features, strict=True)
             ]
             bound = replace(bound, selections=fixed)
@@ -244,14 +251,21 @@ class BoundStudy(BoundContrastive):
     source: Tensor | None = None
 
     def __call__(self, view: View) -> dict[str, Tensor]:
-        if not self.loss.content.noised:
-            return super().__call__(view)
+        features = self._noised(view) if self.loss.content.noised else self.features
+        pairs = zip(self.selections, features, strict=True)
+        routes = [self._route(s, f) for s, f in pairs]
+        return {"contrastive": self.loss.between(self.loss.encode(view.estimate), features, routes)}
+
+    def _route(self, chosen: Chosen | None, features: Tensor) -> Route:
+        if chosen is None:
+            return self.loss.anchors.draw(features, self.generators)
+        return chosen.redraw(self.generators) if chosen.redraw else chosen.route
+
+    def _noised(self, view: View) -> list[Tensor]:
+        """The source's features where it has the estimate's noise level, as in ZeCon: blended of x0 and x_t alike."""
         schedule = self.loss.model.schedule("1000")
         alpha_bar = float(schedule.alpha_bar[view.t])
-        share = math.sqrt(1 - alpha_bar)  # the estimate is so blended of x0 and x_t
+        share = math.sqrt(1 - alpha_bar)
         noised = math.sqrt(alpha_bar) * self.source + share * normal(self.source, self.generators)
         with torch.no_grad():
-            features = [f.detach() for f in self.loss.encode(share * self.source + (1 - share) * noised)]
-        pairs = zip(self.selections, features, strict=True)
-        routes = [s.at_step(self.generators) if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
-        return {"contrastive": self.loss.between(self.loss.encode(view.estimate), features, routes)}
+            return [f.detach() for f in self.loss.encode(share * self.source + (1 - share) * noised)]
