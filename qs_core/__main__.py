@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from . import anchors, checkpoints, demo, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
-from .evaluate import SWEEPS, Judge, Plan, method_named, write_report
+from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, write_report
 from .evaluate import run as evaluate
 from .guidance import out_of_memory
 from .known import by_file, by_sha256
@@ -147,7 +147,8 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
     add("--vgg-weights", "a file with them; by default torchvision's, from its cache", metavar="FILE")
     add("--range", "weight: keep colours in range", type=float, metavar="W")
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
-    add("--dtype", "of the U-Net's torso and CLIP's image tower; auto is float32", choices=("auto", *DTYPES))
+    add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
+    add("--clip-dtype", "of CLIP's image tower; auto is float32", choices=("auto", *DTYPES))
     command.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
     _add_model_options(command)
     add("--class-label", "the class that a class-conditional network draws; by default none", type=int, metavar="N")
@@ -296,11 +297,12 @@ def _evaluate(given: dict) -> str:
     take = given.pop
     images, output, baseline, sweep = take("images"), take("output"), take("baseline"), take("sweep")
     sources = {Path(image).stem: image for image in images}
-    if len(sources) < len(images):
+    if len({name.casefold() for name in sources}) < len(images):
         raise InputError("Two pictures have the same name, and so would their results. Rename one.")
     names = tuple(take("methods"))
     if baseline not in names:
         raise InputError(f"The baseline {baseline!r} is not among the methods {', '.join(names)}. Add it.")
+    require_matplotlib()  # before hours of work, not after
     judge = Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
     sharing = take("workers"), take("batch")
     plan = Plan(
@@ -313,6 +315,8 @@ def _evaluate(given: dict) -> str:
         sweep=sweep,
         settings=given,
     )
+    if len(plan.weights_of(method_named(baseline))) < 2:
+        raise InputError(f"The baseline {baseline!r} has one weight in this sweep, and no curve. Give two, or another.")
     with tqdm(desc="evaluation", unit="edit") as bar:
 
         def progress(done: int, total: int) -> None:

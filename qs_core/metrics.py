@@ -114,7 +114,7 @@ def clip_keys(clip: CLIP) -> Keys:
     if not blocks or type(blocks[-1]) is not ResidualAttentionBlock:
         raise InputError(
             f"The picture tower of {clip.name} is no vision transformer whose keys can be read. Give a CLIP such as "
-            "ViT-B-16."
+            "ViT-B-16, or tell structure by DINO, or not at all."
         )
 
     def keys(pictures: Tensor) -> Tensor:

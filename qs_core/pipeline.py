@@ -129,11 +129,11 @@ def run(
 
 def load(s: Settings, announce: Announce | None = None) -> Networks:
     """Load the networks that the settings name, and embed the phrases, in float32 whatever the pictures are in."""
-    device, dtype = choose_device(s.device), choose_dtype(s.dtype)
+    device = choose_device(s.device)
     clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
     text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
-    clip.network.visual.to(DTYPES[dtype])
-    model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
+    clip.network.visual.to(DTYPES[choose_dtype(s.clip_dtype)])
+    model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype), **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
     return Networks(model, text, load_vgg(s.vgg_weights, device=device) if s.vgg else None)

@@ -67,6 +67,7 @@ class Settings:
     count: int = 1
     device: str = "auto"
     dtype: str = "auto"
+    clip_dtype: str = "auto"  # of CLIP's image tower
 
     def __post_init__(self):
         """Take the obvious types for the stated ones, and refuse what needs no network to be refused."""
@@ -114,7 +115,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str) -> str:
-    """The dtype of the U-Net's torso and CLIP's image tower by name; "auto" is float32 everywhere."""
+    """The dtype of the U-Net's torso, or of CLIP's image tower, by name; "auto" is float32 everywhere."""
     if name not in ("auto", *DTYPES):
         raise InputError(f"dtype {name!r} is unknown; choose auto, {', '.join(DTYPES)}.")
     return "float32" if name == "auto" else name

@@ -341,7 +341,7 @@ def compare(
         low=float(low),
         high=float(high),
         p=p_value(kept, resamples, pictures),
-        p_flip=flip_test(each[~np.isnan(each)], resamples, seed),
+        p_flip=flip_test(np.nan_to_num(each), resamples, seed),
         pictures=pictures,
         pictures_better=int((each > 0).sum()),
         pictures_apart=int(np.isnan(each).sum()),
@@ -367,7 +367,7 @@ def flip_test(gains: np.ndarray, resamples: int, seed: int = 0) -> float:
     """Two-sided p-value of the mean of pictures' gains: how often flipped signs give one as far from 0.
 
     Under the hypothesis that the sign of each picture's gain is chance. Exact for all 2^n flips where they are no more
-    than `resamples`, else by as many random ones beside the true signs. Pictures without overlap are not among `gains`.
+    than `resamples`, else by as many random ones beside the true signs. A picture without overlap has the gain 0.
     """
     n = len(gains)
     if 2**n <= resamples:

@@ -314,15 +314,22 @@ def _table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 # Curves.
 
 
+def require_matplotlib() -> None:
+    """Raises InputError where matplotlib is missing: nothing else of the pack needs it."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise InputError("Drawing curves needs matplotlib, which is missing. Run pip install matplotlib.") from error
+
+
 def draw_curves(rows: Rows, options: Options) -> bytes:
     """PNG: content over style, a panel for each content metric, a line for each method; up and right is better.
 
-    Raises InputError where matplotlib is missing: nothing else of the pack needs it.
+    Raises InputError where matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("Drawing curves needs matplotlib, which is missing. Run pip install matplotlib.") from error
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     metrics = curves.measured(rows, CONTENT)
     columns = 2 if len(metrics) == 4 else len(metrics)
     height = 3.9 * math.ceil(len(metrics) / columns) + 0.9

@@ -6,6 +6,8 @@ A run can be stopped at any time: rows are appended to `rows.csv` as they come, 
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -13,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -22,7 +25,7 @@ import torch
 from torch import Tensor
 
 from .. import metrics, pictures
-from ..errors import InputError
+from ..errors import InputError, MemoryShortage, NonFiniteError
 from ..features.clip import CLIP, TextDirection, text_direction
 from ..features.lpips import load_lpips
 from ..features.vit import load_vit
@@ -71,7 +74,7 @@ class Judge:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides the rows. `sources` maps names to picture files.
+    """What decides the rows; pictures by their content, weights by name. `sources` maps names to picture files.
 
     Each method is swept over the `weights`: for `sweep` "contrastive" they are that loss's, for "clip" the factors of
     both CLIP weights. A method that fixes the contrastive weight in its settings has one point in the first sweep.
@@ -87,12 +90,14 @@ class Plan:
     sweep: str = "clip"
 
     def __post_init__(self):
+        object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
         if self.sweep not in SWEEPS:
             raise InputError(f"Sweep {self.sweep!r} is unknown; choose one of {', '.join(SWEEPS)}.")
-        names = [method.name for method in self.methods]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise InputError(f"Two methods are named {twice!r}. Give each a name of its own.")
+        for what in ("prompts", "weights", "seeds"):
+            _require_distinct(what, getattr(self, what))
+        _require_distinct("methods", [method.name for method in self.methods])
+        for method in self.methods:
+            _require_distinct(f"seeds of {method.name}", method.seeds)
         guide = self.settings.get("clip", "demo"), self.settings.get("clip_pretrained")
         if guide == (self.judge.clip, self.judge.pretrained):
             raise InputError(f"{guide[0]} guides, and so cannot judge. Choose another CLIP as the judge.")
@@ -102,8 +107,9 @@ class Plan:
 
     def describe(self) -> dict:
         """JSON of all that decides the rows."""
-        methods = [{**asdict(method), "content": repr(method.content)} for method in self.methods]
-        return json.loads(json.dumps({**asdict(self), "methods": methods}))
+        methods = [{**asdict(method), "content": _described(method.content)} for method in self.methods]
+        digests = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in self.sources.items()}
+        return json.loads(json.dumps({**asdict(self), "methods": methods, "sources": digests}))
 
     def cells(self) -> Iterator[Cell]:
         """Every method at every weight and prompt."""
@@ -117,6 +123,18 @@ class Plan:
         if self.sweep == "contrastive" and "contrastive" in method.settings:
             return (float(method.settings["contrastive"]),)
         return self.weights
+
+
+def _require_distinct(what: str, values: Sequence) -> None:
+    twice = next((value for value in values if list(values).count(value) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice!r} is twice among the {what}. Give each once.")
+
+
+def _described(content: ContentTerm | None) -> str:
+    """A function by its name, as its repr holds an address; another object by its repr."""
+    name = getattr(content, "__qualname__", None)
+    return f"{content.__module__}.{name}" if name else repr(content)
 
 
 @dataclass(frozen=True)
@@ -136,9 +154,11 @@ class Cell:
 
     def row(self, picture: str, seed: int) -> dict:
         """The key of one edit, and where its picture lies."""
-        place = f"{self.method.name}-{self.weight:g}-{self.prompt}-{picture}-{seed}"
         key = {"method": self.method.name, "weight": self.weight, "prompt": self.prompt}
-        return {**key, "picture": picture, "seed": seed, "file": re.sub(r"[^\w.-]+", "_", place) + ".png"}
+        key |= {"picture": picture, "seed": seed}
+        readable = re.sub(r"[^\w.-]+", "_", "-".join(str(part)[:30] for part in key.values()))
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:8]  # names that differ little stay apart
+        return {**key, "file": f"{readable}-{digest}.png"}
 
 
 class Bench:
@@ -152,6 +172,8 @@ class Bench:
         self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
         device = choose_device(base.device)
         self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device, announce)
+        if _same(self.judge, guide):
+            raise InputError(f"{plan.judge.clip} has the weights of the CLIP that guides. Choose another judge.")
         judged = [_text(self.judge, prompt, base) for prompt in plan.prompts]
         self.judged = torch.stack([judged[0].source, *(text.targets[0] for text in judged)])
         self.temperature = float(1 / self.judge.network.logit_scale.exp())
@@ -160,8 +182,6 @@ class Bench:
         self.sources = {name: self._fit(path, base) for name, path in plan.sources.items()}
         self.embedded = {name: metrics.embed(self.judge, source) for name, source in self.sources.items()}
         self.inversions: dict[tuple, Inversion] = {}
-        for name, source in self.sources.items():
-            pictures.write(folder / "sources" / f"{name}.png", source[0])
 
     def _fit(self, path: str, base: Settings) -> Tensor:
         """(1, 3, H, W) as the U-Net takes it."""
@@ -169,22 +189,38 @@ class Bench:
         fitted, _ = pictures.fit(pictures.read(path)[None], size, self.model.multiple, base.fit)
         return fitted.to(self.model.device)
 
-    def edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
-        """The rows of one batch: pictures of one size, each with its seed. Writes the pictures."""
-        s, begun = cell.settings(self.plan), time.perf_counter()
+    def write_sources(self) -> None:
+        """The pictures as the U-Net takes them, for the contact sheets."""
+        for name, source in self.sources.items():
+            pictures.write(self.folder / "sources" / f"{name}.png", source[0])
+
+    def edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> tuple[list[dict], list[str]]:
+        """The rows of one batch, and what diverged. Where a batch does, each of its pictures is tried alone."""
+        try:
+            return self._edit(cell, pairs), []
+        except NonFiniteError as error:
+            if len(pairs) == 1:
+                return [], [f"{cell.method.name} at {cell.weight:g}, {cell.prompt!r}, {pairs[0][0]}: {error}"]
+        each = [self.edit(cell, [pair]) for pair in pairs]
+        return [row for rows, _ in each for row in rows], [failed for _, failures in each for failed in failures]
+
+    def _edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
+        """The rows of pictures of one size, each with its seed. Writes the pictures."""
+        s = cell.settings(self.plan)
         randomness = streams([seed for _, seed in pairs])
         inversion = self._invert([name for name, _ in pairs], s, randomness.start)
+        begun = time.perf_counter()
         terms = self._terms(cell, s, *inversion.source.shape[-2:])
         bound = bind_terms(inversion, terms, randomness.losses)
         *_, last = restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise)
         seconds = (time.perf_counter() - begun) / len(pairs)
         rows = [{**cell.row(*pair), "seconds": round(seconds, 3)} for pair in pairs]
-        for row, picture in zip(rows, last.x, strict=True):
-            pictures.write(self.folder / "pictures" / row["file"], picture)
         measured = self.measure([name for name, _ in pairs], last.x, cell.prompt)
         for name, values in measured.items():
             for row, value in zip(rows, values.tolist(), strict=True):
                 row[name] = round(value, 6)
+        for row, picture in zip(rows, last.x, strict=True):
+            pictures.write(self.folder / "pictures" / row["file"], picture)
         return rows
 
     def _terms(self, cell: Cell, s: Settings, height: int, width: int) -> list[Term]:
@@ -241,6 +277,15 @@ def _keys(name: str, base: Settings, announce: Announce | None) -> metrics.Keys 
     return metrics.vit_keys(load_vit(pretrained=name, device=device, announce=announce))
 
 
+def _same(a: CLIP, b: CLIP) -> bool:
+    """Whether two CLIPs have the same image tower, in whatever dtype."""
+    one, other = a.network.visual.state_dict(), b.network.visual.state_dict()
+    return one.keys() == other.keys() and all(
+        tensor.shape == other[name].shape and torch.equal(tensor.to(other[name].dtype), other[name])
+        for name, tensor in one.items()
+    )
+
+
 def _text(clip: CLIP, prompt: str, base: Settings) -> TextDirection:
     return text_direction(clip, (prompt,), base.source_prompt, None, base.templates)
 
@@ -259,20 +304,30 @@ def run(
     `batch`, but for rounding. `announce` is given a sentence before each download. Raises InputError where the folder
     holds the rows of another plan, and for all that `stylize` refuses.
     """
+    if workers < 1 or batch < 1:
+        raise InputError(f"{workers} workers, batch {batch}: at least 1 of each is needed.")
+    inside = (folder / "sources").resolve()
+    if any(Path(path).resolve().parent == inside for path in plan.sources.values()):
+        raise InputError(f"{inside} is where the run writes its own copies. Take the pictures from another folder.")
     rows = resume(plan, folder)
     done = {tuple(str(row[key]) for key in KEY) for row in rows}
     tasks = _tasks(plan, done, batch)
-    total = len(rows) + sum(len(pairs) for _, pairs in tasks)
+    total, failures = len(rows) + sum(len(pairs) for _, pairs in tasks), []
     if not tasks:
         return rows
     with (folder / "rows.csv").open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
-        for fresh in _work(plan, folder, tasks, workers, announce):
+        for fresh, failed in _work(plan, folder, tasks, workers, announce):
             writer.writerows(fresh)
             file.flush()
             rows += fresh
+            failures += failed
             if progress:
                 progress(len(rows), total)
+    if failures:
+        raise NonFiniteError(
+            f"{len(failures)} of {total} edits diverged, the others are done. Leave that weight out. {failures[0]}"
+        )
     return rows
 
 
@@ -281,18 +336,28 @@ def resume(plan: Plan, folder: Path) -> list[dict]:
 
     Raises InputError where they are of another plan. A row that was cut off by the end of a run is computed again.
     """
-    for name in ("pictures", "sources"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    described, path = plan.describe(), folder / "plan.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != described:
+    try:
+        for name in ("pictures", "sources"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot write to {folder} ({error.strerror}). Choose a writable folder.") from error
+    described, path, table = plan.describe(), folder / "plan.json", folder / "rows.csv"
+    held = table.read_bytes() if table.exists() else b""
+    whole = held[: held.rfind(b"\n") + 1]
+    rows = [_typed(row) for row in csv.DictReader(io.StringIO(whole.decode("utf-8"), newline=""))]
+    if rows and (not path.exists() or json.loads(path.read_text(encoding="utf-8")) != described):
         raise InputError(f"{folder} holds the rows of another plan. Give another folder, or delete this one.")
-    path.write_text(json.dumps(described, indent=1), encoding="utf-8")
-    table = folder / "rows.csv"
-    lines = table.read_text(encoding="utf-8").splitlines(keepends=True) if table.exists() else []
-    whole = [line for line in lines if line.endswith("\n")] or [",".join(COLUMNS) + "\n"]
-    if whole != lines:
-        table.write_text("".join(whole), encoding="utf-8", newline="")
-    return [_typed(row) for row in csv.DictReader(whole)]
+    _replace(path, json.dumps(described, indent=1).encode())
+    if whole != held or not whole:
+        _replace(table, whole or (",".join(COLUMNS) + "\r\n").encode())
+    return rows
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)
 
 
 def _typed(row: dict) -> dict:
@@ -316,9 +381,12 @@ def _tasks(plan: Plan, done: set[tuple], batch: int) -> list[tuple[Cell, list[tu
     return tasks
 
 
-def _work(plan: Plan, folder: Path, tasks: list, workers: int, announce: Announce | None) -> Iterator[list[dict]]:
-    """The rows of each task as it ends."""
+def _work(
+    plan: Plan, folder: Path, tasks: list, workers: int, announce: Announce | None
+) -> Iterator[tuple[list[dict], list[str]]]:
+    """What `Bench.edit` gives of each task, as it ends."""
     bench = Bench(plan, folder, announce)  # with several workers, to refuse and to download before they begin
+    bench.write_sources()
     if workers == 1:
         for task in tasks:
             yield bench.edit(*task)
@@ -332,6 +400,11 @@ def _work(plan: Plan, folder: Path, tasks: list, workers: int, announce: Announc
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool as error:
+            raise MemoryShortage(
+                "A worker process ended, most likely for want of memory. What is done is kept; run the same again with "
+                "fewer workers or a smaller batch."
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -345,5 +418,5 @@ def _begin_worker(plan: Plan, folder: Path, threads: int) -> None:
     _bench = Bench(plan, folder)
 
 
-def _edit(task: tuple[Cell, list[tuple[str, int]]]) -> list[dict]:
+def _edit(task: tuple[Cell, list[tuple[str, int]]]) -> tuple[list[dict], list[str]]:
     return _bench.edit(*task)

@@ -5,15 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
-from qs_core import InputError, demo
+from qs_core import InputError, NonFiniteError, Settings, demo
 from qs_core.__main__ import main
 from qs_core.evaluate import Judge, Method, Plan, method_named, run
-from qs_core.evaluate.runs import resume
+from qs_core.evaluate.runs import Cell, resume
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
 from qs_core.pictures import read
+from qs_core.pipeline import load
 
 JUDGE = Path(__file__).parents[2] / "tools" / "evaluation" / "judge"
 SMALL = {"size": 32, "steps": "4", "skip": 2, "crops": 2}
@@ -95,6 +97,63 @@ def test_another_plan_is_refused(plan, done):
         run(replace(plan, weights=(0.5, 1.0)), done[0])
 
 
+def test_another_picture_of_the_same_name_is_another_plan(plan, done, tmp_path):
+    other = tmp_path / "cat.png"
+    Image.new("RGB", (48, 48), "red").save(other)
+    with pytest.raises(InputError, match="another plan"):
+        resume(replace(plan, sources={**plan.sources, "cat": str(other)}), done[0])
+
+
+def test_a_run_that_was_refused_does_not_bind_its_folder(plan, tmp_path):
+    with pytest.raises(InputError, match="never saw the word"):
+        run(replace(plan, prompts=("a sketsh",)), tmp_path)
+    assert resume(plan, tmp_path) == []
+
+
+def test_whole_numbers_as_weights_are_not_computed_twice(plan, tmp_path):
+    small = replace(plan, weights=(1, 2), prompts=plan.prompts[:1], sources=dict(list(plan.sources.items())[:1]))
+    assert len(run(small, tmp_path)) == len(run(small, tmp_path)) == 4
+
+
+def test_names_that_differ_little_have_files_of_their_own(plan):
+    cells = [
+        Cell(plan.methods[0], 1.0, prompt) for prompt in ("oil painting", "oil, painting", "oil painting " + "x" * 300)
+    ]
+    files = {cell.row(picture, 0)["file"] for cell in cells for picture in ("cat 1", "cat_1")}
+    assert len(files) == 6 and all(len(name) < 120 for name in files)
+
+
+def test_what_diverges_is_named_and_the_others_are_kept(plan, tmp_path):
+    wild = Method("wild", {"clip_global": 1e30})
+    mixed = replace(plan, methods=(*plan.methods[:1], wild), prompts=plan.prompts[:1])
+    with pytest.raises(NonFiniteError, match="6 of 12 edits diverged, the others are done. .* wild at 0.5"):
+        run(mixed, tmp_path)
+    assert {row["method"] for row in resume(mixed, tmp_path)} == {"none"}
+
+
+def test_the_guide_under_another_name_does_not_judge(plan, tmp_path):
+    with pytest.raises(InputError, match="has the weights of the CLIP that guides"):
+        run(replace(plan, judge=Judge(str(demo.CLIP))), tmp_path)
+
+
+def test_a_run_does_not_write_over_its_sources(plan, tmp_path):
+    (tmp_path / "sources").mkdir()
+    inside = tmp_path / "sources" / "cat.png"
+    inside.write_bytes(Path(plan.sources["cat"]).read_bytes())
+    with pytest.raises(InputError, match="writes its own copies"):
+        run(replace(plan, sources={"cat": str(inside)}), tmp_path)
+
+
+def test_clip_computes_in_the_wished_dtype_and_reads_phrases_in_float32(plan, tmp_path):
+    networks = [load(Settings(prompts="golden", clip_dtype=name)) for name in ("auto", "bfloat16")]
+    assert [n.text.clip.dtype for n in networks] == [torch.float32, torch.bfloat16]
+    assert torch.equal(networks[0].text.targets, networks[1].text.targets)
+    picture = read(plan.sources["cat"])[None]
+    whole, half = (n.text.clip.encode_image(torch.nn.functional.interpolate(picture, (64, 64))) for n in networks)
+    assert half.dtype == torch.float32 and not torch.equal(whole, half)
+    assert torch.cosine_similarity(whole, half) > 0.999
+
+
 def mse_instead(model, s, height: int, width: int) -> Term:
     return Term(s.contrastive, MSE())
 
@@ -119,7 +178,9 @@ def test_the_contrastive_sweep_leaves_a_fixed_weight_alone(plan):
     [
         ({"sources": {}}, "no sources"),
         ({"weights": ()}, "no weights"),
-        ({"methods": (Method("a"), Method("a"))}, "Two methods"),
+        ({"methods": (Method("a"), Method("a"))}, "'a' is twice among the methods"),
+        ({"weights": (1, 1.0)}, "1.0 is twice among the weights"),
+        ({"seeds": (0, 0)}, "0 is twice among the seeds"),
         ({"sweep": "steps"}, "Sweep 'steps' is unknown"),
         ({"judge": Judge("demo")}, "cannot judge"),
     ],

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from qs_core.anchors import Anchors, select_global
+from qs_core.anchors import select_global
 from qs_core.demo import PICTURES
+from qs_core.evaluate.report import _sheet_names
 from qs_core.evaluate.runs import resume
 from qs_core.losses.base import View
 from qs_core.losses.contrastive import patch_nce
@@ -109,10 +110,18 @@ def test_splits_share_no_picture_and_are_square(tmp_path):
     assert not set(pictures.TUNING_SCENES) & set(HELD_OUT_KINDS) and not set(pictures.TUNING_PHOTOS) & set(held_out)
 
 
-def test_the_protocol_names_each_variant_once_and_random_as_baseline():
-    names = [method.name for method in protocol.SCREENED]
+@pytest.mark.parametrize("methods", [protocol.SCREENED, protocol.SECOND, protocol.CONFIRMED])
+def test_the_protocol_names_each_method_once_with_random_as_baseline(methods):
+    names = [method.name for method in methods]
     assert len(set(names)) == len(names) and "random" in names
-    assert Anchors().number == 256
+
+
+def test_the_page_has_a_place_for_all_that_is_measured():
+    page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for name in (*protocol.PLANS, "why", "judge"):
+        assert page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1
+    assert protocol.SHEET in _sheet_names(protocol.PROMPTS)
+    assert protocol.FINALIST.name in {method.name for method in protocol.CONFIRMED}
 
 
 def test_the_quick_form_runs_to_the_report(tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -35,7 +36,11 @@ def sweep(name: str, plan: Plan, folder: Path, workers: int, batch: int) -> list
 
 def screened(rows: list[dict]) -> str:
     """Markdown: each variant's gain over random on the tuning pictures, the best first."""
-    found = [curves.compare(rows, m, "random") for m in curves.methods(rows) if m != "random"]
+    found = []
+    for method in curves.methods(rows):
+        if method != "random":
+            with suppress(curves.NoOverlap):  # its row is missing, which shows
+                found.append(curves.compare(rows, method, "random"))
     lines = ["| variant | gain in SSIM over random | 95 % interval | better on |", "| --- | --- | --- | --- |"]
     for c in sorted(found, key=lambda c: -c.gain):
         lines.append(f"| {c.a} | {c.gain:+.4f} | {c.low:+.4f} to {c.high:+.4f} | {c.pictures_better} of {c.pictures} |")
@@ -55,7 +60,8 @@ def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
     """Tables, curves and sheets of a confirming run."""
     there = {row["picture"] for row in rows}
     shown = [name for name in protocol.SHOWN if name in there]
-    write_report(rows, folder, "random", primary=(protocol.FINALIST.name, "ssim"), shown=shown)
+    primary = (protocol.FINALIST.name, "ssim") if name == "confirm" else None
+    write_report(rows, folder, "random", primary=primary, shown=shown)
     print((folder / "summary.md").read_text(encoding="utf-8"))
     if docs:
         insert(PAGE, name, (folder / "summary.md").read_text(encoding="utf-8").strip())

@@ -101,7 +101,7 @@ def standardise(features: Tensor) -> Tensor:
 def rank(name: str, features: Tensor, attention: Attention) -> Tensor:
     """(B, HW), low is good."""
     if name == "none":
-        return torch.zeros(len(features), features.shape[-2] * features.shape[-1])
+        return torch.zeros(len(features), features.shape[-2] * features.shape[-1], device=features.device)
     if name == "norm":
         return -features.float().norm(dim=1).flatten(1)
     if name == "edges":

@@ -10,21 +10,21 @@ import torch
 from . import clip, pool, unet
 
 DEFAULTS = {
-    "unet": {"lr": 4e-4, "batch": 16, "steps": 6500, "seed": 0},
-    "clip": {"lr": 8e-4, "batch": 128, "steps": 4500, "seed": 0},
-    "judge": {"lr": 8e-4, "batch": 128, "steps": 3000, "seed": 1_000_000},
+    "unet": {"lr": 4e-4, "batch": 16, "steps": 6500, "seed": 0, "out": Path("qs_core/demo")},
+    "clip": {"lr": 8e-4, "batch": 128, "steps": 4500, "seed": 0, "out": Path("qs_core/demo")},
+    "judge": {"lr": 8e-4, "batch": 128, "steps": 2600, "seed": 1_000_000, "out": Path("tools/evaluation")},
 }
 TRAINERS = {"clip": clip.train, "judge": partial(clip.train, name="judge"), "unet": unet.train}
 
 
 def _each(option: str) -> str:
-    return ", ".join(f"{name} {values[option]:g}" for name, values in DEFAULTS.items())
+    return ", ".join(f"{name} {values[option]}" for name, values in DEFAULTS.items())
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tools.train", description=__doc__)
     parser.add_argument("what", choices=("pool", *DEFAULTS, "all"), help="all: the two built-in models")
-    parser.add_argument("--out", type=Path, default=Path("qs_core/demo"), help="folder that receives the models")
+    parser.add_argument("--out", type=Path, help=f"folder that receives the models; by default {_each('out')}")
     parser.add_argument("--work", type=Path, default=Path(".train"), help="folder of the pool and the training state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--pairs", type=int, default=16_000, help="pictures in the pool, each with one rendering")
@@ -48,13 +48,14 @@ def _arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = _arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
     if args.threads:
         torch.set_num_threads(args.threads)
     pool.make_pool(args.work, args.pairs, args.workers, args.seed or 0)
     given = {key: value for key, value in vars(args).items() if value is not None}
     for name in {"pool": (), "all": ("clip", "unet")}.get(args.what, (args.what,)):
-        TRAINERS[name](argparse.Namespace(**{**DEFAULTS[name], **given}))
+        chosen = argparse.Namespace(**{**DEFAULTS[name], **given})
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        TRAINERS[name](chosen)
 
 
 if __name__ == "__main__":
