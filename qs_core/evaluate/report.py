@@ -219,6 +219,12 @@ def _at_equal_style(rows: Rows, options: Options) -> list[str]:
     if not swept:
         return ["No method was swept over weights, so none has a curve."]
     try:
+        seeds = curves.shared_seeds(rows, *curves.methods(rows))
+    except InputError as error:
+        return [str(error)]
+    left_out = len(_distinct(rows, "seed")) - len(seeds)
+    rows = [row for row in rows if int(row["seed"]) in seeds]
+    try:
         level, low, high = common_level(rows, options.style)
     except NoOverlap as error:
         return [str(error)]
@@ -237,6 +243,8 @@ def _at_equal_style(rows: Rows, options: Options) -> list[str]:
         f"Each method's mean curve read at {NAMES[options.style]} {level:.3f}, the middle of the range that all swept "
         f"methods reach ({low:.3f} to {high:.3f})."
     )
+    if left_out:
+        text += f" On the {len(seeds)} seed{'s' * (len(seeds) > 1)} that all methods have, so that like is compared."
     if len(swept) < len(lines):
         text += " Methods marked \\* have one weight, hence no curve: they stand at their own style."
     if lost:

@@ -146,6 +146,17 @@ class TestFiles:
         assert found["seeds"] == 1 and found["gain"] == pytest.approx(0.1)
         assert report.comparisons(rows, "random", report.Options(resamples=50))[0]["gain"] == pytest.approx(-0.05)
 
+    def test_the_table_at_equal_style_takes_the_seeds_that_all_have(self):
+        """Random's seed 5 alone is better by 0.5; the table is the same without it, and says so."""
+        rows = [row | {"ssim": row["ssim"] + 0.5 * (row["seed"] == 5)} for row in make_rows()]
+        some = [row for row in rows if row["method"] == "random" or row["seed"] == 4]
+        only = [row for row in rows if row["seed"] == 4]
+        options = report.Options(resamples=100)
+        (text, table), (plain, expected) = (report._at_equal_style(r, options) for r in (some, only))
+        assert table == expected and "On the 1 seed that all methods have" in text and "seed" not in plain
+        apart = [row for row in rows if (row["method"] == "random") == (row["seed"] == 4)]
+        assert "no seed in common" in report._at_equal_style(apart, options)[0]
+
     def test_no_seed_in_common(self):
         rows = [row for row in make_rows() if (row["method"] == "random") == (row["seed"] == 4)]
         with pytest.raises(InputError, match="'selected' and 'random' have no seed in common"):

@@ -64,7 +64,8 @@ def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
     write_report(rows, folder, "random", primary=primary, shown=shown)
     print((folder / "summary.md").read_text(encoding="utf-8"))
     if docs:
-        insert(PAGE, name, (folder / "summary.md").read_text(encoding="utf-8").strip())
+        _, _, text = (folder / "summary.md").read_text(encoding="utf-8").partition("\n")  # without its title
+        insert(PAGE, name, text.strip().replace("\n## ", "\n### "))
     if docs and name == "confirm":
         shutil.copy(folder / "curves.png", PAGE.with_name("evaluation_curves.png"))
         shutil.copy(folder / protocol.SHEET, PAGE.with_name("evaluation_sheet.png"))
