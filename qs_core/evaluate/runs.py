@@ -106,9 +106,10 @@ class Plan:
                 raise InputError(f"The plan has no {what}; at least one is needed.")
 
     def describe(self) -> dict:
-        """JSON of all that decides the rows."""
+        """JSON of all that decides the rows. Raises InputError for a picture that cannot be read."""
         methods = [{**asdict(method), "content": _described(method.content)} for method in self.methods]
-        digests = {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in self.sources.items()}
+        seen = {name: pictures.read(path).numpy().tobytes() for name, path in self.sources.items()}
+        digests = {name: hashlib.sha256(pixels).hexdigest() for name, pixels in seen.items()}
         return json.loads(json.dumps({**asdict(self), "methods": methods, "sources": digests}))
 
     def cells(self) -> Iterator[Cell]:

@@ -110,6 +110,11 @@ def test_a_run_that_was_refused_does_not_bind_its_folder(plan, tmp_path):
     assert resume(plan, tmp_path) == []
 
 
+def test_a_picture_that_there_is_not_is_told(plan, tmp_path):
+    with pytest.raises(InputError, match="No picture at"):
+        run(replace(plan, sources={"cat": str(tmp_path / "cat.png")}), tmp_path / "run")
+
+
 def test_whole_numbers_as_weights_are_not_computed_twice(plan, tmp_path):
     small = replace(plan, weights=(1, 2), prompts=plan.prompts[:1], sources=dict(list(plan.sources.items())[:1]))
     assert len(run(small, tmp_path)) == len(run(small, tmp_path)) == 4
