@@ -1,0 +1,112 @@
+"""Measure guided sampling.
+
+against   the reference's own code (ZECON_DIR) and ourselves, in turn, same weights, losses and number of crops
+sweep     ourselves over size, crops, anchors, batch, dtype, device or any setting
+options   what each option that trades a little costs in picture, and what it saves
+cost      operations and bytes of a guided step, part by part, against what the machine can do
+profile   torch.profiler's table of our guided steps
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from .cases import UNETS, Case
+
+HIDDEN = ("weights", "alone")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
+    form = argparse.RawDescriptionHelpFormatter
+    root = argparse.ArgumentParser(prog="python -m tools.benchmark", description=__doc__, formatter_class=form)
+    root.add_argument("command", choices=("against", "sweep", "options", "cost", "profile", *HIDDEN))
+    root.add_argument("--unet", choices=list(UNETS))
+    root.add_argument("--clip", metavar="NAME", help="open_clip's name, e.g. ViT-B-32; random weights")
+    root.add_argument("--device", metavar="NAME")
+    root.add_argument("--dtype")
+    for name in ("size", "crops", "batch"):
+        root.add_argument(f"--{name}", type=int, metavar="N")
+    root.add_argument("--anchors")
+    root.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of Settings")
+    root.add_argument("--steps", type=int, default=10, metavar="N", help="guided steps to take the time of")
+    root.add_argument("--vary", action="append", default=[], metavar="FIELD=A,B,…", help="sweep: what to vary")
+    root.add_argument("--variant", action="append", default=[], metavar="FIELD=VALUE,…", help="against: also this")
+    root.add_argument("--memory-steps", type=int, default=2, metavar="N", help="against: steps for the peak; 0: none")
+    root.add_argument("--edit", action="store_true", help="against: a whole edit of each as well")
+    root.add_argument("--only", action="append", default=[], metavar="NAME", help="options: these alone")
+    root.add_argument("--pictures", type=int, default=3, metavar="N", help="options: how many of the bundled photos")
+    root.add_argument("--sheet", type=Path, metavar="FILE", help="options: a contact sheet to look at")
+    root.add_argument("--page", type=Path, metavar="FILE.md", help="put the table between the markers of its name")
+    root.add_argument("--name", metavar="MARKER", help="that name, by default the command's")
+    root.add_argument("--plot", type=Path, metavar="FILE", help="a plot beside the table")
+    root.add_argument("--profile", type=Path, metavar="FILE", help="profile: the trace, for a browser's tracing page")
+    for hidden in ("case", "side", "weights"):
+        root.add_argument(f"--{hidden}", help=argparse.SUPPRESS)
+    root.add_argument("--count", type=int, help=argparse.SUPPRESS)
+    return root
+
+
+def case_of(given: argparse.Namespace) -> Case:
+    """The case that the arguments say."""
+    names = {field.name for field in fields(Case)} & set(vars(given))
+    chosen = {name: getattr(given, name) for name in names if getattr(given, name) is not None and name != "steps"}
+    return changed(Case(**chosen), ",".join(given.set)) if given.set else Case(**chosen)
+
+
+def changed(case: Case, text: str) -> Case:
+    """The case with FIELD=VALUE,… set."""
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        case = case.but(name, value)
+    return case
+
+
+def measured(given: argparse.Namespace) -> str:
+    """The chosen command's report."""
+    case = case_of(given)
+    if given.command == "against":
+        from . import against
+
+        variants = {"ours": case, **{f"ours, {text}": changed(case, text) for text in given.variant}}
+        return against.run(case, variants, given.steps, given.memory_steps, given.edit, given.plot)
+    if given.command == "sweep":
+        from . import sweep
+
+        varied = [(name, values.split(",")) for name, _, values in (text.partition("=") for text in given.vary)]
+        return sweep.run(case, varied, given.steps, given.plot)
+    if given.command == "options":
+        from . import options
+
+        return options.run(case, given.only, given.pictures, given.sheet)
+    from . import cost
+
+    if given.command == "cost":
+        return cost.run(case, given.steps)
+    return cost.profile(case, given.steps, given.profile)
+
+
+def main() -> None:
+    """Measure, print, and write into the page where one is given."""
+    given = parser().parse_args()
+    if given.command in HIDDEN:
+        from . import measuring
+
+        case = Case.from_json(given.case)
+        if given.command == "weights":
+            measuring.make_weights(case, given.weights)
+        else:
+            print(measuring.measure_alone(given.side, case, given.weights, given.count))
+        return
+    text = measured(given)
+    print(text)
+    if given.page:
+        from .report import insert
+
+        insert(given.page, given.name or given.command, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The reference and ourselves on the same work, in turn; and each one's memory, alone."""
+
+import json
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import report
+from .cases import Case
+from .measuring import Spread, child, in_turn, load_average, walk_of, weights_of, whole
+from .reference import checkout
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one side."""
+
+    name: str
+    step: Spread
+    memory: dict
+    edit: tuple[float, float] | None
+
+
+def compare(case: Case, variants: dict[str, Case], count: int, memory_steps: int, edits: bool) -> list[Figures]:
+    """The reference first, then ourselves on the case and on each variant of it."""
+    checkout()
+    sides = {"reference": ("reference", case), **{name: ("ours", its) for name, its in variants.items()}}
+    with weights_of(case) as weights, tempfile.TemporaryDirectory() as output:
+        alone = [_alone(side, its, weights, memory_steps) for side, its in sides.values()]
+        walks = [walk_of(side, its, weights, Path(output))() for side, its in sides.values()]
+        steps = in_turn(walks, count, case.device)
+        whole_edits = [whole(walk, case.device) if edits else None for walk in walks]
+    return [Figures(*figures) for figures in zip(sides, steps, alone, whole_edits, strict=True)]
+
+
+def _alone(side: str, case: Case, weights: Path, count: int) -> dict:
+    if not count:
+        return {}
+    return json.loads(child("alone", case, "--side", side, "--weights", str(weights), "--count", str(count)))
+
+
+def markdown(figures: list[Figures]) -> str:
+    """The figures as a table: seconds as median (least to most), ratios to the reference."""
+    reference, rows = figures[0], []
+    for each in figures:
+        pairs = [theirs / own for theirs, own in zip(reference.step, each.step, strict=True)]
+        ratio = f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
+        edit = "–" if each.edit is None else f"{each.edit[1]:.1f} ({each.edit[0]:.1f})"
+        row = [each.name, each.step, ratio, report.gigabytes(most(each.memory)), report.gigabytes(walking(each.memory))]
+        rows.append([*row, edit])
+    heads = ["", "seconds a guided step", "times faster", "peak memory, GB", "of that, while guided", "seconds an edit"]
+    return report.table(heads, rows)
+
+
+def most(memory: dict) -> float | None:
+    """The peak: of the device where it is one, else of the host above the imports."""
+    if "device" in memory:
+        return memory["device"]
+    known = [memory[part] for part in ("building", "walking") if memory.get(part) is not None]
+    return max(known, default=None)
+
+
+def walking(memory: dict) -> float | None:
+    """The host's peak in guided steps, above the imports."""
+    return memory.get("walking")
+
+
+def run(case: Case, variants: dict[str, Case], count: int, memory_steps: int, edits: bool, plot: Path | None) -> str:
+    """Measure, plot, and give the table with its footnote."""
+    before = load_average()
+    figures = compare(case, variants, count, memory_steps, edits)
+    if plot:
+        report.bars([f.name for f in figures], [f.step for f in figures], "seconds a guided step", plot)
+    note = (
+        f"Median of {count} steps (least to most), taken in turn; ratios step by step. An edit is inversion (in "
+        "brackets) and walk, networks loaded."
+    )
+    return f"{markdown(figures)}\n\n{note} {report.footnote(case, before)}"

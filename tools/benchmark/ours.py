@@ -1,0 +1,64 @@
+"""Ourselves on a case: the library's own loaders and functions on the case's random weights."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from qs_core.features.clip import text_direction
+from qs_core.features.openclip import load_clip
+from qs_core.features.vgg import load_vgg
+from qs_core.guidance import Economy
+from qs_core.losses.contrastive import Contrastive
+from qs_core.model import DTYPES, load_model
+from qs_core.randomness import batch_seeds, streams
+from qs_core.settings import REFERENCE_AREA, Settings, make_terms
+from qs_core.transfer import Inversion, begin, bind_terms, restyle, step_function
+
+from .cases import CROP_AREA, REFERENCE_LAYERS, WEIGHTS, Case, clip_name, config_of, picture
+
+
+class Ours:
+    """The library on a case; `begin` walks to where guided sampling starts and gives its steps, one at a time."""
+
+    def __init__(self, case: Case, weights: Path):
+        self.case, self.device = case, torch.device(case.device)
+        scale = REFERENCE_AREA / case.size**2  # undoes the library's own, so that the weights are the README's
+        base = {name: scale * weight for name, weight in WEIGHTS.items()}
+        base |= {"crops": case.crops, "crop_area": CROP_AREA, "anchors": case.anchors, "steps": case.steps}
+        base |= {"num_anchors": case.num_anchors, "skip": case.skip, "sampler": "ddpm", "dtype": case.dtype}
+        self.settings = Settings(**{"prompts": "a sketch with crayon", **base, **case.settings})
+        width = config_of(case)[0].num_head_channels
+        self.model = load_model(weights / "unet.pt", device=case.device, dtype=case.dtype, num_head_channels=width)
+        clip = load_clip(clip_name(case), weights / "clip.pt", device=case.device)
+        self.text = text_direction(clip, self.settings.prompts, self.settings.source_prompt)
+        clip.network.visual.to(DTYPES[case.dtype])
+        self.vgg = load_vgg(weights / "vgg.pt", device=case.device)
+        self.economy = Economy()
+
+    def begin(self) -> Iterator[object]:
+        """DDIM inversion at once, then the guided steps as they are asked for."""
+        s, model = self.settings, self.model
+        schedule, randomness = model.schedule(s.steps), streams(batch_seeds(s.seed, self.case.batch))
+        source = picture(self.case).to(self.device)
+        *_, reached = begin(model, schedule, source, s.skip, s.start, randomness.start)
+        inversion = Inversion(model, schedule, source, reached.x, reached.i)
+        terms = bind_terms(inversion, self.terms(), randomness.losses)
+        return restyle(inversion, terms, step_function(s.sampler, s.eta), randomness.noise, s.strength, self.economy)
+
+    def terms(self):
+        """The losses of the settings; the contrastive one on ZeCon's layers unless the case wants our own."""
+        made = make_terms(self.settings, self.model, self.text, self.case.size, self.case.size, self.vgg)
+        if self.case.own_layers:
+            return made
+        return tuple(self._on_reference_layers(term) if isinstance(term.loss, Contrastive) else term for term in made)
+
+    def _on_reference_layers(self, term):
+        layers = [k for k in REFERENCE_LAYERS if k < len(self.model.network.layers)]
+
+        def encode(pictures):
+            outputs = self.model.encode(pictures, torch.zeros(len(pictures), device=pictures.device), last=layers[-1])
+            return [outputs[k] for k in layers]
+
+        return replace(term, loss=replace(term.loss, encode=encode))
