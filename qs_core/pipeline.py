@@ -57,6 +57,10 @@ class Networks:
     text: TextDirection
     vgg: VGG19 | None
 
+    def without_text(self) -> "Networks":
+        """The same without CLIP's text tower: the phrases are embedded."""
+        return replace(self, text=replace(self.text, clip=self.text.clip.without_text()))
+
 
 @dataclass(frozen=True)
 class Job:
@@ -117,7 +121,7 @@ def run(
     begun = time.perf_counter()
     opened = [_open(image) for image in images]
     fitting = _open_masks(masks, opened)
-    networks = load(settings, announce)
+    networks = load(settings, announce).without_text()
     pairs = enumerate(zip(opened, fitting, strict=True))
     jobs = [_prepare(number, picture, mask, settings, networks) for number, (picture, mask) in pairs]
     seconds = time.perf_counter() - begun

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import open_clip
 import torch
 from einops import rearrange
 from open_clip.transformer import QuickGELU
@@ -13,6 +14,22 @@ from torch.nn import Module
 from torch.nn.functional import normalize
 
 from ..errors import InputError
+from . import tower
+
+
+class PictureTower(Module):
+    """A CLIP without its text tower."""
+
+    def __init__(self, visual: Module):
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        """(n, 3, H, W) normalised → (n, D) embeddings, not normalised."""
+        return self.visual(pictures)
+
+
+PLAIN = (open_clip.CLIP, open_clip.CustomTextCLIP, PictureTower)  # whose picture embedding is what the tower gives
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,15 @@ class CLIP:
         """(n, 3, image_size, image_size) in [-1, 1] → (n, D) float32 embeddings, not normalised."""
         mean = rearrange(torch.tensor(self.mean, device=pictures.device), "c -> c 1 1")
         std = rearrange(torch.tensor(self.std, device=pictures.device), "c -> c 1 1")
-        return self.network.encode_image((((pictures + 1) / 2 - mean) / std).to(self.dtype)).float()
+        normalised = (((pictures + 1) / 2 - mean) / std).to(self.dtype)
+        if type(self.network) in PLAIN and tower.readable(self.network.visual):
+            return tower.embed(self.network.visual, normalised).float()
+        return self.network.encode_image(normalised).float()
+
+    def without_text(self) -> "CLIP":
+        """The same without the text tower, so that its memory can go once the phrases are embedded; itself where the
+        two are not apart."""
+        return replace(self, network=PictureTower(self.network.visual)) if type(self.network) in PLAIN else self
 
     def encode_text(self, phrase: str, templates: bool = False) -> Tensor:
         """(D,) float32 embedding of a phrase; with `templates`, the mean of the normalised embeddings of open_clip's

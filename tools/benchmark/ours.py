@@ -34,6 +34,7 @@ class Ours:
         clip = load_clip(clip_name(case), weights / "clip.pt", device=case.device)
         self.text = text_direction(clip, self.settings.prompts, self.settings.source_prompt)
         clip.network.visual.to(DTYPES[case.dtype])
+        self.text = replace(self.text, clip=clip.without_text())
         self.vgg = load_vgg(weights / "vgg.pt", device=case.device)
         self.economy = Economy()
 
