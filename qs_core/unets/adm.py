@@ -154,7 +154,8 @@ class AttentionBlock(Module):
         pattern = (
             "b (three heads c) n -> three b heads n c" if self.new_order else "b (heads three c) n -> three b heads n c"
         )
-        q, k, v = rearrange(self.qkv(self.norm(flat)), pattern, three=3, heads=self.heads)
+        # The fused kernels want a place's channels side by side; else torch takes the one that holds n x n scores.
+        q, k, v = rearrange(self.qkv(self.norm(flat)), pattern, three=3, heads=self.heads).contiguous()
         out = scaled_dot_product_attention(q, k, v)
         flat = flat + self.proj_out(rearrange(out, "b heads n c -> b (heads c) n"))
         return rearrange(flat, "b c (h w) -> b c h w", h=height, w=width)

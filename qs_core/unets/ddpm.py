@@ -92,7 +92,8 @@ class AttentionBlock(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h, (height, width) = self.norm(x), x.shape[-2:]
-        q, k, v = (rearrange(to(h), "b c h w -> b 1 (h w) c") for to in (self.q, self.k, self.v))
+        # The fused kernels want a place's channels side by side; else torch takes the one that holds n x n scores.
+        q, k, v = (rearrange(to(h), "b c h w -> b 1 (h w) c").contiguous() for to in (self.q, self.k, self.v))
         out = scaled_dot_product_attention(q, k, v)
         return x + self.proj_out(rearrange(out, "b 1 (h w) c -> b c h w", h=height, w=width))
 
