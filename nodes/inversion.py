@@ -195,7 +195,7 @@ class EncodeInvertDDIM:
                 tell(rows, number, frame.restore(reached.x))
             return reached.x.cpu(), reached.i
 
-        parts = in_portions(source, walk_bytes(core, source[:1]), device, states)
+        parts = in_portions(source, lambda n: walk_bytes(core, source[:n]), device, states)
         inversion = transfer.Inversion(core, schedule, source, torch.cat([x_t for x_t, _ in parts]), parts[-1][1])
         original = rearrange(plain(image), "b h w c -> b c h w").contiguous()
         return (Inverted(inversion, frame, model, original, short, fit),)

@@ -81,4 +81,4 @@ def layers(inverted: Inverted, anchors: kinds.Anchors) -> list[list[Heat]]:
         found = [(s.entropy.cpu(), s.positions.cpu()) for s in bound.selections if s]
         return [[Heat(entropy[b], places[b], anchors.kind) for entropy, places in found] for b in range(len(part))]
 
-    return [row for part in in_portions(source, walk_bytes(core, source[:1]), device, heats) for row in part]
+    return [row for part in in_portions(source, lambda n: walk_bytes(core, source[:n]), device, heats) for row in part]

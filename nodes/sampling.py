@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from .widgets import (
     anchors_widget,
     choice,
     crop_widgets,
+    flag,
     number,
     weight,
     whole,
@@ -138,6 +140,12 @@ class QSAttnGuidedSampler:
                     "grid. 0: only the result.",
                     advanced=True,
                 ),
+                "through_unet": flag(
+                    DEFAULTS["through_unet"],
+                    "Guide by the gradient through the U-Net, as the papers do. Off: faster and with far less memory, "
+                    "for large networks on small GPUs; the picture is another, and weights may want another value.",
+                    advanced=True,
+                ),
             },
         }
 
@@ -212,12 +220,13 @@ class Plan:
         needed = (model, self.text.clip, *networks(self.recipes))
         return list({id(loaded): loaded for loaded in needed}.values())
 
-    def memory(self, inverted: Inverted) -> int:
-        """About the bytes that one of the pictures needs beside the weights."""
+    def memory(self, inverted: Inverted, count: int) -> int:
+        """About the bytes that so many of the pictures need beside the weights."""
         clips = [recipe for recipe in self.recipes if recipe.kind == "clip"]
         crops = [recipe.settings.get("crops", self.settings.crops) for recipe in clips]
         views = [((recipe.text or self.text).clip.core, number) for recipe, number in zip(clips, crops, strict=True)]
-        return guidance_bytes(inverted.model.core, inverted.inversion.source[:1], views)
+        pictures, through = inverted.inversion.source[:count], self.settings.through_unet
+        return guidance_bytes(inverted.model.core, pictures, views, through)
 
     def terms(self, inversion: transfer.Inversion) -> list[Term]:
         """The losses of a walk from the inversion."""
@@ -226,8 +235,8 @@ class Plan:
 
 def restyle(inverted: Inverted, plan: Plan, dial: Dial, seed: int, preview_every: int) -> list[Tensor]:
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
-    each, seeds = plan.memory(inverted), batch_seeds(seed, len(inverted))
-    device = bring(*plan.networks(inverted.model), memory=each * len(inverted))
+    memory, seeds = partial(plan.memory, inverted), batch_seeds(seed, len(inverted))
+    device = bring(*plan.networks(inverted.model), memory=memory(len(inverted)))
     steps = inverted.inversion.start
     tell = Progress(steps, len(inverted), preview_every)
 
@@ -239,7 +248,7 @@ def restyle(inverted: Inverted, plan: Plan, dial: Dial, seed: int, preview_every
                 frames.append(part.finish(shown, its_dial, plan.settings.output_size))
         return torch.stack(frames, dim=1)
 
-    parts = in_portions(inverted.inversion.source, each, device, films)
+    parts = in_portions(inverted.inversion.source, memory, device, films)
     return [film for part in parts for film in part]
 
 
@@ -250,5 +259,5 @@ def walk(
     s, randomness = plan.settings, streams(seeds)
     step = transfer.step_function(s.sampler, s.eta)
     bound = transfer.bind_terms(inversion, plan.terms(inversion), randomness.losses)
-    for reached in transfer.restyle(inversion, bound, step, randomness.noise, dial.fitted, thrift):
+    for reached in transfer.restyle(inversion, bound, step, randomness.noise, dial.fitted, thrift, s.shortcuts):
         yield inversion.start - reached.i, reached.x0 if reached.i else reached.x

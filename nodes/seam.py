@@ -26,6 +26,7 @@ from ..qs_core.checkpoints import SUFFIXES
 from ..qs_core.errors import InputError, MemoryShortage
 from ..qs_core.features.clip import CLIP
 from ..qs_core.features.openclip import is_tag, tags_of
+from ..qs_core.features.tower import readable
 from ..qs_core.guidance import Economy, guarded, out_of_memory
 from ..qs_core.known import by_file
 from ..qs_core.model import DiffusionModel
@@ -37,6 +38,7 @@ TORCHVISION = "torchvision"  # in place of a file's name: VGG's weights in torch
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_PICTURES = 4  # of a batch, side by side
 
+Memory = Callable[[int], int]  # bytes that so many pictures need beside the weights
 Result = TypeVar("Result")
 
 
@@ -160,8 +162,17 @@ def hold(core: DiffusionModel | CLIP) -> Loaded:
     from comfy import model_management
     from comfy.model_patcher import ModelPatcher
 
-    device, rest = model_management.get_torch_device(), model_management.unet_offload_device()
-    return Loaded(core, ModelPatcher(core.network, load_device=device, offload_device=rest))
+    rest = model_management.unet_offload_device()
+    return Loaded(core, ModelPatcher(core.network, load_device=compute_device(), offload_device=rest))
+
+
+def compute_device() -> torch.device:
+    """Where networks run."""
+    if not hosted():
+        return choose_device("auto")
+    from comfy import model_management
+
+    return model_management.get_torch_device()
 
 
 def bring(*models: Loaded, memory: int = 0) -> torch.device:
@@ -169,14 +180,12 @@ def bring(*models: Loaded, memory: int = 0) -> torch.device:
 
     Weights that ComfyUI moved in inference mode, or left elsewhere, are replaced by clean copies.
     """
+    device = compute_device()
     if hosted():
         from comfy import model_management
 
         patchers = [model.patcher for model in models]
         model_management.load_models_gpu(patchers, memory_required=memory, force_full_load=True)
-        device = model_management.get_torch_device()
-    else:
-        device = choose_device("auto")
     for model in models:
         _clean(model.core.network, device)
     return device
@@ -206,25 +215,28 @@ def free_memory(device: torch.device) -> int | None:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
-def portions(count: int, each: int, device: torch.device) -> list[slice]:
-    """`count` pictures in as few passes as memory allows, where one of them needs `each` bytes beside the weights.
+def portions(count: int, memory: Memory, device: torch.device) -> list[slice]:
+    """`count` pictures in as few passes as memory allows, `memory(n)` being what n of them need beside the weights.
 
     A tenth is left free; on the CPU, where memory is everybody's and running out ends the program, half.
     """
     free = free_memory(device)
     share = 0.5 if device.type == "cpu" else 0.9
-    most = BATCH if free is None else max(1, int(share * free / max(each, 1)))
+    fitting = (n for n in range(count, 1, -1) if free is not None and memory(n) <= share * free)
+    most = BATCH if free is None else next(fitting, 1)
     passes = math.ceil(count / most)
     return [slice(k * count // passes, (k + 1) * count // passes) for k in range(passes)]
 
 
-def in_portions(pictures: Tensor, each: int, device: torch.device, work: Callable[[slice, Economy], Result]) -> list:
+def in_portions(
+    pictures: Tensor, memory: Memory, device: torch.device, work: Callable[[slice, Economy], Result]
+) -> list:
     """work(rows, economy) for portions of the pictures (B, 3, H, W), in order, and what each gave.
 
     Where memory runs short in a portion though all was spared, that one and those that wait go in halves: pictures do
     not depend on their neighbours, so that they stay the same. Raises MemoryShortage where it runs short for one.
     """
-    waiting, thrift, done = portions(len(pictures), each, device), economy(), []
+    waiting, thrift, done = portions(len(pictures), memory, device), economy(), []
     fewer = False
     while waiting:
         rows = waiting[0]
@@ -292,23 +304,32 @@ def graph_bytes(model: DiffusionModel, pictures: Tensor) -> int:
     return 100 * size * model.network.layers[0].channels * batch * height * width
 
 
-def guidance_bytes(model: DiffusionModel, pictures: Tensor, views: list[tuple[CLIP, int]]) -> int:
+def guidance_bytes(
+    model: DiffusionModel, pictures: Tensor, views: list[tuple[CLIP, int]], through_unet: bool = True
+) -> int:
     """About what a guided step needs beside the weights for such pictures (B, 3, H, W), the backward pass included.
 
-    The U-Net's graph stays while the losses are taken one after the other, `views` being each CLIP loss's network and
-    its crops of a picture. The contrastive loss keeps the encoder's part of such a graph once more: counted, a quarter
-    on the built-in network. VGG's 844 bytes per pixel are always less than that.
+    The U-Net's graph stays while the losses are taken one after the other, unless guidance is not `through_unet`.
+    `views` are each CLIP loss's network and its crops of a picture; CLIP sees one picture's at a time. The contrastive
+    loss keeps the encoder's part of such a graph once more: counted, a quarter on the built-in network. VGG's 844 bytes
+    per pixel are always less than that.
     """
     graph = graph_bytes(model, pictures)
-    return graph + max([graph // 3, *(views_bytes(clip, len(pictures) * number) for clip, number in views)])
+    held = graph if through_unet else walk_bytes(model, pictures)
+    return held + max([graph // 3, *(views_bytes(clip, number) for clip, number in views)])
 
 
 def views_bytes(clip: CLIP, views: int) -> int:
     """About what CLIP keeps for a gradient through so many views.
 
-    Counted a view: ViT-B-32 19 MB, ViT-B-16 75 MB, ViT-L-14 256 MB, RN50 100 MB, the built-in one 2 MB.
+    Counted in float32: a vision transformer 34 to 39 bytes for each token, channel and block (a view of ViT-B-32 18 MB,
+    of ViT-B-16 69 MB, of ViT-L-14 247 MB, of the built-in one 2 MB), RN50 1985 for each pixel (100 MB). Of other towers
+    nothing was counted: at least 5 bytes for 4 weights are taken.
     """
-    weights = sum(parameter.numel() for parameter in clip.network.visual.parameters())
+    visual = clip.network.visual
+    if readable(visual):
+        return views * 40 * visual.positional_embedding.numel() * len(visual.transformer.resblocks)
+    weights = sum(parameter.numel() for parameter in visual.parameters())
     return views * max(weights * 5 // 4, 2000 * clip.image_size**2)
 
 

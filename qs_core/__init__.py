@@ -7,7 +7,7 @@ from .errors import InputError, MemoryShortage, NonFiniteError, UnsupportedCheck
 from .features.clip import text_direction
 from .features.openclip import load_clip
 from .model import DiffusionModel, load_model
-from .pipeline import Restyled, stylize
+from .pipeline import Kept, Restyled, stylize
 from .presets import PRESETS, preset
 from .settings import Settings
 from .specification import convert, inspect
@@ -16,6 +16,7 @@ __all__ = [
     "DiffusionModel",
     "PRESETS",
     "InputError",
+    "Kept",
     "MemoryShortage",
     "NonFiniteError",
     "Restyled",

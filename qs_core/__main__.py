@@ -148,7 +148,20 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
     add("--range", "weight: keep colours in range", type=float, metavar="W")
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
     add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
-    add("--clip-dtype", "of CLIP's image tower; auto is float32", choices=("auto", *DTYPES))
+    add(
+        "--clip-dtype",
+        "of CLIP's image tower; auto is bfloat16 on a device that has it, but float32 in evaluate",
+        choices=("auto", *DTYPES),
+    )
+    add("--crops-at-once", "crops that CLIP holds at a time, to save memory; by default all", type=int, metavar="N")
+    add("--recompute", "compute the U-Net's blocks twice, to save memory", action="store_true")
+    add("--crops-late", "crops in the second half of the walk, to save time", type=int, metavar="N")
+    add("--guide-every", "guide every N-th step alone, to save time", type=int, metavar="N")
+    add(
+        "--through-unet",
+        "pull the gradient back through the U-Net; --no-through-unet saves time and memory",
+        action=argparse.BooleanOptionalAction,
+    )
     command.epilog = "Weights are quoted at 256x256 pixels and rescaled to the picture's size."
     _add_model_options(command)
     add("--class-label", "the class that a class-conditional network draws; by default none", type=int, metavar="N")

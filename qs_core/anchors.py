@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from .errors import InputError
-from .randomness import Generators
+from .randomness import Generators, send
 
 Route = Callable[[Tensor], Tensor]  # (B, C, H, W) → (B, N, C)
 KINDS = ("random", "global", "local", "local_global")
@@ -165,7 +165,7 @@ def select_random(features: Tensor, count: int, generators: Generators) -> Route
     """A route to `count` distinct random positions of each picture."""
     places = features.shape[-2] * features.shape[-1]
     positions = torch.stack([torch.randperm(places, generator=g)[:count] for g in generators])
-    return route_at(positions.to(features.device))
+    return route_at(send(positions, features.device))
 
 
 SELECTORS = {"global": select_global, "local": select_local, "local_global": select_local_global}

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
 from .errors import InputError
-from .randomness import Generators, uniform
+from .randomness import Generators, send, uniform
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def cut(pictures: Tensor, matrices: Tensor, size: int, area: tuple[float, float]
     axis = (torch.arange(size, device=pictures.device, dtype=torch.float32) * 2 + 1) / size - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     square = torch.stack([x, y, torch.ones_like(x)], dim=-1)  # (s, s, 3)
-    mapped = torch.einsum("bnij,hwj->bnhwi", matrices.to(pictures.device), square)
+    mapped = torch.einsum("bnij,hwj->bnhwi", send(matrices, pictures.device), square)
     grid = rearrange(mapped[..., :2] / mapped[..., 2:], "b n h w two -> (b n) h w two")
     repeated = repeat(pictures, "b c h w -> (b n) c h w", n=n) if n > 1 else pictures
     return grid_sample(

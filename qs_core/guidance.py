@@ -7,15 +7,15 @@ U-Net once. Peak memory is the U-Net's graph plus the largest loss, not the sum 
 
 import gc
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from .errors import MemoryShortage, NonFiniteError
-from .losses.base import BoundLoss, Term, View
+from .losses.base import BoundLoss, Term, Values, View
 from .model import DiffusionModel, Prediction
 from .randomness import Generators, remember, rewind, spawn
 from .schedule import Schedule
@@ -45,6 +45,11 @@ class BoundTerm:
         """Crops that the loss makes of a picture and can hold a few at a time; 1 where there is nothing to split."""
         return getattr(self.loss, "views", 1)
 
+    def parts(self, view: View) -> Iterator[Values]:
+        """The loss's values in parts that add up, each made when it is asked for; in one where it has no parts."""
+        its = getattr(self.loss, "parts", None)
+        return its(view) if its else (self.loss(view) for _ in range(1))
+
 
 def out_of_memory(error: Exception) -> bool:
     """Whether torch says that the device's memory ran out."""
@@ -60,9 +65,10 @@ class Economy:
     rounding.
 
     Level 0: not at all. 1: CLIP holds the activations of half of its crops at a time, then of half as many, down to
-    one. 2: the U-Net's blocks keep none; at once where it is the U-Net, or a loss without crops, that memory runs out
-    in. What is spared is computed again when the gradient is pulled back. `release` is called before each new attempt,
-    so that the host can give up what it holds; `is_shortage` tells which errors mean that memory ran out.
+    one; their gradients add up, so that nothing is computed twice. 2: the U-Net's blocks keep none, and are computed
+    again when the gradient is pulled back; at once where it is the U-Net, or a loss without crops, that memory runs out
+    in. `release` is called before each new attempt, so that the host can give up what it holds; `is_shortage` tells
+    which errors mean that memory ran out.
     """
 
     release: Callable[[], None] | None = None
@@ -94,6 +100,22 @@ class Economy:
         return " and ".join(part for part in (crops, blocks) if part) or "nothing was spared"
 
 
+@dataclass(frozen=True)
+class Shortcuts:
+    """What guidance leaves out to be faster, at some cost in picture; by default nothing.
+
+    `through_unet` false: nothing is pulled back through the U-Net, and ∂x0/∂x_t is √ᾱ, what it would be were pictures
+    unit Gaussian noise. (1/√ᾱ, as if the predicted noise were a constant, turns pictures into noise here.) `every` k:
+    losses are taken at every k-th step, the first of all included; the steps between are not guided.
+    """
+
+    through_unet: bool = True
+    every: int = 1
+
+
+FULL = Shortcuts()
+
+
 class Guided(NamedTuple):
     """One evaluation: the prediction, ∂(Σ weight · loss)/∂x_t or None where nothing guides, and each loss (B,)."""
 
@@ -116,22 +138,35 @@ def evaluate(
     terms: Sequence[BoundTerm],
     previous: Tensor | None,
     economy: Economy | None = None,
+    checks: "Checks | None" = None,
+    through_unet: bool = True,
 ) -> Guided:
     """Predict at state i and take the gradient of the terms that are active there.
 
     Costs one U-Net forward without guidance; with it, one forward, one pull-back, and the losses. With an `economy`,
     out of memory means another attempt with the same random draws that spares more, and MemoryShortage after the last;
-    without, torch's own error passes.
+    without, torch's own error passes. Raises NonFiniteError where a value is NaN or infinite; with `checks`, these are
+    left there to be settled by the caller. `through_unet` as in `Shortcuts`.
     """
     t = int(schedule.timesteps[i])
     live = [bound for bound in terms if bound.term.start >= t >= bound.term.stop]
-    if economy is None:
-        return _attempt(model, schedule, x_t, i, live, previous, [])
+    attempt = Attempt(model, schedule, x_t, i, live, previous, through_unet)
+    guided, its = attempt.make() if economy is None else _within_memory(attempt, economy)
+    if checks is None:
+        its.settle()
+    else:
+        checks.take(its)
+    return guided
+
+
+def _within_memory(attempt: "Attempt", economy: Economy) -> "tuple[Guided, Checks]":
+    """Attempts, the economy tightened in between."""
+    live = attempt.live
     while True:
         states, under_way = [remember(bound.generators) for bound in live], []
         try:
             with recomputing(economy.recompute):
-                return _attempt(model, schedule, x_t, i, live, previous, under_way, economy.at_once)
+                return attempt.make(under_way, economy.at_once)
         except Exception as error:
             if not economy.is_shortage(error):
                 raise
@@ -141,7 +176,7 @@ def evaluate(
             rewind(bound.generators, state)
         # Without a term there is no gradient, and nothing is kept that could be spared.
         if not live or not economy.tighten(under_way[0].views if under_way else 1):
-            raise shortage(x_t, economy, said)
+            raise shortage(attempt.x_t, economy, said)
         gc.collect()
         if economy.release:
             economy.release()
@@ -168,37 +203,44 @@ def shortage(pictures: Tensor, economy: Economy, said: str) -> MemoryShortage:
     )
 
 
-def _attempt(
-    model: DiffusionModel,
-    schedule: Schedule,
-    x_t: Tensor,
-    i: int,
-    live: Sequence[BoundTerm],
-    previous: Tensor | None,
-    under_way: list[BoundTerm],
-    at_once: int | None = None,
-) -> Guided:
-    """`under_way` holds the term whose loss is being taken, and nothing while the U-Net is."""
-    t = int(schedule.timesteps[i])
-    if not live:
-        with torch.no_grad():
-            return Guided(_checked(model.predict(x_t, schedule, i), t), None, {})
-    with torch.enable_grad():
-        x_t = x_t.detach().requires_grad_()
-        prediction = _checked(model.predict(x_t, schedule, i), t)
-        estimate = blend(prediction.x0, x_t, float(schedule.alpha_bar[i]))
-    leaves = [estimate.detach().requires_grad_(), prediction.x0.detach().requires_grad_()]
-    view = View(*leaves, previous, t, at_once)
-    pulls, losses = [torch.zeros_like(leaf) for leaf in leaves], {}
-    for bound in live:
-        under_way[:] = [bound]
-        for pull, gradient in zip(pulls, _leaf_gradients(bound, view, leaves, losses), strict=True):
-            if gradient is not None:
-                pull += gradient
-    under_way.clear()
-    (gradient,) = torch.autograd.grad([estimate, prediction.x0], x_t, pulls)
-    require_finite(gradient, "the gradient through the U-Net", t)
-    return Guided(Prediction(*(part.detach() for part in prediction)), gradient, losses)
+@dataclass(frozen=True)
+class Attempt:
+    """What one evaluation needs; `make` may be called again where memory ran out."""
+
+    model: DiffusionModel
+    schedule: Schedule
+    x_t: Tensor
+    i: int
+    live: Sequence[BoundTerm]
+    previous: Tensor | None
+    through_unet: bool
+
+    def make(self, under_way: list[BoundTerm] | None = None, at_once: int | None = None) -> "tuple[Guided, Checks]":
+        """The evaluation, and what has to be finite of it. Meanwhile `under_way` holds the term whose loss is being
+        taken, and nothing while the U-Net is."""
+        checks, under_way = Checks(int(self.schedule.timesteps[self.i])), [] if under_way is None else under_way
+        wanted = bool(self.live) and self.through_unet
+        alpha_bar = float(self.schedule.alpha_bar[self.i])
+        with torch.set_grad_enabled(wanted):
+            x_t = self.x_t.detach().requires_grad_(wanted)
+            prediction = self.model.predict(x_t, self.schedule, self.i)
+            estimate = blend(prediction.x0, x_t, alpha_bar)
+        checks.add(prediction.x0, "the U-Net's prediction")
+        if not self.live:
+            return Guided(prediction, None, {}), checks
+        leaves = [estimate.detach().requires_grad_(), prediction.x0.detach().requires_grad_()]
+        view = View(*leaves, self.previous, checks.t, at_once)
+        pulls, losses = [torch.zeros_like(leaf) for leaf in leaves], {}
+        for bound in self.live:
+            under_way[:] = [bound]
+            losses |= _pull(bound, view, leaves, pulls, checks)
+        under_way.clear()
+        if self.through_unet:
+            (gradient,) = torch.autograd.grad([estimate, prediction.x0], x_t, pulls)
+        else:
+            gradient = past_unet(*pulls, alpha_bar)
+        checks.add(gradient, "the gradient through the U-Net" if self.through_unet else "the gradient")
+        return Guided(Prediction(*(part.detach() for part in prediction)), gradient, losses), checks
 
 
 def blend(x0: Tensor, x_t: Tensor, alpha_bar: float) -> Tensor:
@@ -207,29 +249,58 @@ def blend(x0: Tensor, x_t: Tensor, alpha_bar: float) -> Tensor:
     return share * x0 + (1 - share) * x_t
 
 
-def _leaf_gradients(bound: BoundTerm, view: View, leaves: list[Tensor], losses: dict[str, Tensor]):
-    with torch.enable_grad():
-        values = bound.loss(view)
-        # The sum over images keeps each image's gradient its own: losses are one value per image.
-        total = bound.term.weigh(values).sum()
-    for name, value in values.items():
-        require_finite(value, f"the loss {name!r}", view.t)
-        losses[name] = value.detach()
-    gradients = torch.autograd.grad(total, leaves, allow_unused=True)
-    for gradient in gradients:
-        if gradient is not None:
-            require_finite(gradient, f"the gradient of {', '.join(values)}", view.t)
-    return gradients
+def past_unet(of_estimate: Tensor, of_x0: Tensor, alpha_bar: float) -> Tensor:
+    """The gradient at x_t of those at the estimate and at x0, were x0 = √ᾱ·x_t: E[x0 | x_t] where x0 ~ N(0, I)."""
+    share = math.sqrt(1 - alpha_bar)
+    return math.sqrt(alpha_bar) * (share * of_estimate + of_x0) + (1 - share) * of_estimate
 
 
-def _checked(prediction: Prediction, t: int) -> Prediction:
-    require_finite(prediction.x0, "the U-Net's prediction", t)
-    return prediction
+def _pull(bound: BoundTerm, view: View, leaves: list[Tensor], pulls: list[Tensor], checks: "Checks") -> Values:
+    """Add the term's gradient at the leaves to `pulls`, part by part, and give its values (B,)."""
+    sums, parts = {}, bound.parts(view)
+    while True:
+        with torch.enable_grad():
+            values = next(parts, None)
+            if values is None:
+                break
+            # The sum over images keeps each image's gradient its own: losses are one value per image.
+            total = bound.term.weigh(values).sum()
+        gradients = torch.autograd.grad(total, leaves, allow_unused=True)
+        for pull, gradient in zip(pulls, gradients, strict=True):
+            if gradient is not None:
+                pull += gradient
+        for name, value in values.items():
+            sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+    for name, value in sums.items():
+        checks.add(value, f"the loss {name!r}")
+    for pull in pulls:
+        checks.add(pull, f"the gradient of {', '.join(sums)}")
+    return sums
 
 
-def require_finite(value: Tensor, what: str, t: int) -> None:
-    """Raises NonFiniteError, naming `what` and the timestep, where a value is NaN or infinite."""
-    if not torch.isfinite(value).all():
-        raise NonFiniteError(
-            f"NaN or infinity in {what} at timestep {t}. Lower the weights, or use dtype float32, and run again."
-        )
+@dataclass
+class Checks:
+    """What has to be finite at timestep `t`. The device is asked once for all of it, since to ask is to wait for it."""
+
+    t: int
+    finite: list[Tensor] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def add(self, value: Tensor, what: str) -> None:
+        """Remember whether all of a value is finite, and what it is."""
+        self.finite.append(torch.isfinite(value.detach()).all())
+        self.names.append(what)
+
+    def take(self, others: "Checks") -> None:
+        """Those of another, after one's own."""
+        self.finite += others.finite
+        self.names += others.names
+
+    def settle(self) -> None:
+        """Raises NonFiniteError, naming the first value that is not finite, and the timestep."""
+        for fine, what in zip(torch.stack(self.finite).tolist(), self.names, strict=True):
+            if not fine:
+                raise NonFiniteError(
+                    f"NaN or infinity in {what} at timestep {self.t}. Lower the weights, or use dtype float32, and "
+                    "run again."
+                )

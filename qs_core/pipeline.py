@@ -1,5 +1,6 @@
 """stylize(): pictures and a phrase in, restyled pictures and a report out. What the command line does, from Python."""
 
+import hashlib
 import platform
 import statistics
 import sys
@@ -19,16 +20,16 @@ from .features.clip import CLIP, TextDirection, text_direction
 from .features.openclip import load_clip
 from .features.vgg import VGG19, load_vgg
 from .features.weights import Announce
-from .guidance import Economy
 from .losses.base import Term
 from .losses.contrastive import BoundContrastive
 from .model import DTYPES, DiffusionModel, load_model
-from .randomness import batch_seeds, streams
+from .randomness import Generators, batch_seeds, streams
 from .samplers import Step
-from .settings import Settings, choose_device, choose_dtype, make_terms
+from .settings import Settings, choose_clip_dtype, choose_device, choose_dtype, make_terms
 from .transfer import Inversion, begin, bind_terms, count_steps, restyle, step_function
 
 Progress = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
+State = tuple[Tensor, int]  # x_t (1, 3, H, W) and its number
 Source = str | Path | Image.Image | Tensor
 VERSION = "0.1.0"
 BATCH = 4  # seeds of one picture that are walked together
@@ -86,6 +87,7 @@ def stylize(
     mask: Source | Sequence[Source] | None = None,
     progress: Progress | None = None,
     announce: Announce | None = None,
+    keep: "Kept | None" = None,
     **options,
 ) -> Restyled | list[Restyled]:
     """Restyle one picture or several; `options` are the fields of `Settings`.
@@ -94,7 +96,8 @@ def stylize(
     else a list, picture by picture, seed by seed (`seed`, `seed` + 1, …). A result does not depend on its neighbours.
     `mask`, one for all pictures or one for each, is white where they are restyled and black where they stay as they
     are: a path, a Pillow image or an (H, W) tensor in [0, 1], of its picture's aspect. `announce` is given a sentence
-    before each download that the chosen CLIP needs.
+    before each download that the chosen CLIP needs. `keep`, a `Kept` given to several calls, spares all but the first
+    to load the same networks and to invert the same picture.
     Raises InputError for bad input, NonFiniteError where sampling diverges, MemoryShortage for want of memory.
     """
     single = _is_one(images)
@@ -103,7 +106,7 @@ def stylize(
     except TypeError as error:
         raise InputError(f"{error}. The options are the fields of Settings.") from None
     masks = [] if mask is None else [mask] if _is_one(mask) else list(mask)
-    results = list(run([images] if single else list(images), settings, progress, masks, announce))
+    results = list(run([images] if single else list(images), settings, progress, masks, announce, keep))
     return results[0] if single and settings.count == 1 else results
 
 
@@ -113,22 +116,24 @@ def run(
     progress: Progress | None = None,
     masks: Sequence[Source] = (),
     announce: Announce | None = None,
+    keep: "Kept | None" = None,
 ) -> Iterator[Restyled]:
     """Restyle pictures one after the other; every one is checked before the first is computed.
 
-    `masks`: none, one for all pictures, or one for each.
+    `masks`: none, one for all pictures, or one for each. `keep` as in `stylize`.
     """
     begun = time.perf_counter()
     opened = [_open(image) for image in images]
     fitting = _open_masks(masks, opened)
-    networks = load(settings, announce).without_text()
+    networks = keep.networks(settings, announce) if keep else load(settings, announce).without_text()
+    keep = keep or Kept(inversions=1)
     pairs = enumerate(zip(opened, fitting, strict=True))
     jobs = [_prepare(number, picture, mask, settings, networks) for number, (picture, mask) in pairs]
     seconds = time.perf_counter() - begun
     for job in jobs:
         seeds = batch_seeds(settings.seed, settings.count)
         for first in range(0, len(seeds), BATCH):
-            yield from _walk(job, seeds[first : first + BATCH], settings, networks, seconds, progress)
+            yield from _walk(job, seeds[first : first + BATCH], settings, networks, seconds, progress, keep)
 
 
 def load(s: Settings, announce: Announce | None = None) -> Networks:
@@ -136,7 +141,7 @@ def load(s: Settings, announce: Announce | None = None) -> Networks:
     device = choose_device(s.device)
     clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
     text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
-    clip.network.visual.to(DTYPES[choose_dtype(s.clip_dtype)])
+    clip.network.visual.to(DTYPES[choose_clip_dtype(s.clip_dtype, clip, device)])
     model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype), **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
@@ -207,16 +212,23 @@ def _prepare(number: int, picture: Tensor, mask: Tensor | None, s: Settings, net
 
 
 def _walk(
-    job: Job, seeds: list[int], s: Settings, networks: Networks, load_seconds: float, progress: Progress | None
+    job: Job,
+    seeds: list[int],
+    s: Settings,
+    networks: Networks,
+    load_seconds: float,
+    progress: Progress | None,
+    keep: "Kept",
 ) -> Iterator[Restyled]:
     model, randomness = networks.model, streams(seeds)
     clock = time.perf_counter()
-    inversion = _invert(job, s, model, randomness.start, progress)
+    inversion = _invert(job, s, model, randomness.start, progress, keep)
     inverted = time.perf_counter()
-    bound, economy = bind_terms(inversion, job.terms, randomness.losses), Economy()
-    rows, times, last = [], [], time.perf_counter()
-    for done in restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise, job.dial, economy):
-        rows.append({name: [round(v, 6) for v in values.tolist()] for name, values in done.losses.items()})
+    bound = bind_terms(inversion, job.terms, randomness.losses)
+    economy, step = s.economy, step_function(s.sampler, s.eta)
+    taken, times, last = [], [], time.perf_counter()
+    for done in restyle(inversion, bound, step, randomness.noise, job.dial, economy, s.shortcuts):
+        taken.append(done.losses)  # read at the end: reading waits for the device
         times.append(time.perf_counter() - last)
         _tell(progress, "sampling", inversion.start - done.i, inversion.start, done)
         last = time.perf_counter()
@@ -224,15 +236,19 @@ def _walk(
         "total": load_seconds + last - clock,
         "load": load_seconds,
         "inversion": inverted - clock,
-        "guided_step": statistics.median(times),
+        "guided_step": statistics.median([each for each, row in zip(times, taken, strict=True) if row] or times),
     }
     report = {
-        "resolved": {**_resolved(inversion), "masked": _masked(job, s), "economy": economy.describe()},
+        "resolved": {
+            **_resolved(inversion, networks.text.clip),
+            "masked": _masked(job, s),
+            "economy": economy.describe(),
+        },
         "versions": versions(),
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "peak_memory_bytes": peak_memory(model.device),
         "anchors": next((b.loss.describe() for b in bound if isinstance(b.loss, BoundContrastive)), []),
-        "losses": rows,
+        "losses": [{name: [round(v, 6) for v in values.tolist()] for name, values in row.items()} for row in taken],
     }
     finished = _finish(job, done.x, s.output_size)
     for index, seed in enumerate(seeds):
@@ -255,29 +271,67 @@ def _masked(job: Job, s: Settings) -> float | None:
     return round(float(job.shown.mean()) / s.strength, 4)
 
 
-def _invert(job: Job, s: Settings, model: DiffusionModel, randomness, progress: Progress | None) -> Inversion:
+def _invert(
+    job: Job, s: Settings, model: DiffusionModel, randomness: Generators, progress: Progress | None, keep: "Kept"
+) -> Inversion:
     """The start of all seeds. Only the noised one differs between them; the others are made once."""
     schedule, count = model.schedule(s.steps), len(randomness)
     source = job.source.repeat(count, 1, 1, 1)
     from_source = source if s.start == "noised" else job.source
     total = count_steps(schedule, s.skip, s.start)
-    for number, reached in enumerate(begin(model, schedule, from_source, s.skip, s.start, randomness), 1):
-        _tell(progress, "inversion", number, total, reached)
-    return Inversion(model, schedule, source, reached.x.expand_as(source).contiguous(), reached.i)
+
+    def walk() -> State:
+        for number, reached in enumerate(begin(model, schedule, from_source, s.skip, s.start, randomness), 1):
+            _tell(progress, "inversion", number, total, reached)
+        return reached.x, reached.i
+
+    x, start = walk() if s.start == "noised" else keep.state(job.source, model, s, walk)
+    return Inversion(model, schedule, source, x.expand_as(source).contiguous(), start)
+
+
+class Kept:
+    """What several calls of `stylize` share: the networks of one choice of them, and the latest inversions."""
+
+    def __init__(self, inversions: int = 32):
+        self.inversions = inversions
+        self._choice, self._networks, self._states = None, None, {}
+
+    def networks(self, s: Settings, announce: Announce | None = None) -> Networks:
+        """Those of the settings, loaded unless they are the same as before, and the settings' phrases embedded."""
+        names = ("model", "model_options", "clip", "clip_pretrained", "vgg_weights", "device", "dtype", "clip_dtype")
+        choice = repr([(name, getattr(s, name)) for name in names] + [bool(s.vgg)])
+        if choice != self._choice:
+            self._states.clear()
+            self._choice, self._networks = None, None  # before others are loaded: both would be held
+            self._choice, self._networks = choice, load(s, announce)
+            return self._networks
+        text = text_direction(self._networks.text.clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
+        return replace(self._networks, text=text)
+
+    def state(self, source: Tensor, model: DiffusionModel, s: Settings, walk: Callable[[], State]) -> State:
+        """Where walks of the picture (1, 3, H, W) begin, by `walk` unless it is known."""
+        pixels = hashlib.sha256(source.cpu().contiguous().numpy().tobytes()).digest()
+        key = pixels, tuple(source.shape), id(model), s.steps, s.skip, s.start
+        if key not in self._states:
+            while len(self._states) >= self.inversions:
+                del self._states[next(iter(self._states))]
+            self._states[key] = walk()
+        return self._states[key]
 
 
 def _tell(progress: Progress | None, stage: str, done: int, total: int, step: Step) -> None:
-    if progress:
+    if progress is not None:
         progress(stage, done, total, step)
 
 
-def _resolved(inversion: Inversion) -> dict:
+def _resolved(inversion: Inversion, clip: CLIP) -> dict:
     """What the automatic settings came to, and which of the model's values were guessed."""
     model = inversion.model
     height, width = inversion.source.shape[-2:]
     return {
         "device": str(model.device),
         "dtype": str(model.network.dtype).removeprefix("torch."),
+        "clip_dtype": str(clip.dtype).removeprefix("torch."),
         "width": width,
         "height": height,
         "noise_schedule": model.noise,

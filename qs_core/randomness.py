@@ -40,7 +40,12 @@ def batch_seeds(seed: int, count: int) -> list[int]:
 
 def normal(like: Tensor, generators: Generators) -> Tensor:
     """(B, …) standard normal noise of `like`'s shape, device and dtype; row b from generator b."""
-    return _rows(torch.randn, like.shape[1:], generators).to(like)
+    return send(_rows(torch.randn, like.shape[1:], generators), like.device).to(like.dtype)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU's on a device. CUDA is not waited for; elsewhere that is not known to be safe."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def uniform(shape: Sequence[int], generators: Generators) -> Tensor:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .guidance import BoundTerm, Economy, evaluate, require_finite
+from .guidance import FULL, BoundTerm, Checks, Economy, Shortcuts, evaluate
 from .model import DiffusionModel, Prediction
 from .randomness import Generators, normal
 from .schedule import Schedule
@@ -35,7 +35,9 @@ def invert(model: DiffusionModel, schedule: Schedule, source: Tensor, steps: int
         with torch.no_grad():
             prediction = model.predict(x, schedule, i)
             x = ddim_move(prediction.x0, prediction.eps, float(schedule.alpha_bar[i + 1]))
-        require_finite(x, "the inverted picture", int(schedule.timesteps[i]))
+        checks = Checks(int(schedule.timesteps[i]))
+        checks.add(x, "the inverted picture")
+        checks.settle()
         yield Step(i + 1, x, prediction.x0, {})
 
 
@@ -48,20 +50,24 @@ def sample(
     terms: Sequence[BoundTerm] = (),
     generators: Generators | None = None,
     economy: Economy | None = None,
+    shortcuts: Shortcuts = FULL,
 ) -> Iterator[Step]:
     """From `x` at state `start` down to state 0, each step guided by the terms.
 
     The last transition adds no noise, so the picture of state 0 is the guided mean itself; every guidance that is
     computed reaches it. `generators` (one per picture) are needed by steps that draw noise. `economy` says how memory
-    is spared where it runs short; without one, that is an error.
+    is spared where it runs short; without one, that is an error. `shortcuts` are what guidance leaves out.
     """
     previous = None
     for i in range(start, 0, -1):
-        guided = evaluate(model, schedule, x, i, terms, previous, economy)
+        checks = Checks(int(schedule.timesteps[i]))
+        its_terms = terms if (start - i) % shortcuts.every == 0 else ()
+        guided = evaluate(model, schedule, x, i, its_terms, previous, economy, checks, shortcuts.through_unet)
         noise = None if generators is None or i == 1 else normal(x, generators)
         with torch.no_grad():
             x = step(schedule, x, guided.prediction, guided.gradient, i, noise)
-        require_finite(x, "the step", int(schedule.timesteps[i]))
+        checks.add(x, "the step")
+        checks.settle()
         previous = guided.prediction.x0
         yield Step(i - 1, x, previous, guided.losses)
 

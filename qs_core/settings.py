@@ -9,10 +9,12 @@ import torch
 from .anchors import Anchors, Attention
 from .crops import Crops
 from .errors import InputError
-from .features.clip import TextDirection
+from .features.clip import CLIP, TextDirection
+from .features.tower import readable
 from .features.vgg import VGG19
+from .guidance import Economy, Shortcuts
 from .losses.base import Term
-from .losses.clip import CLIPLoss
+from .losses.clip import CLIPLoss, Late
 from .losses.perceptual import VGGContent
 from .losses.pixel import MSE, Range
 from .model import DTYPES, DiffusionModel
@@ -67,7 +69,24 @@ class Settings:
     count: int = 1
     device: str = "auto"
     dtype: str = "auto"
-    clip_dtype: str = "auto"  # of CLIP's image tower
+    clip_dtype: str = "auto"  # of CLIP's image tower; see `choose_clip_dtype`
+    # What saves memory and leaves the picture as it is but for rounding.
+    crops_at_once: int | None = None  # whose activations CLIP holds; all of a picture's if None
+    recompute: bool = False  # the U-Net's activations: one more forward a step
+    # What saves time and changes the picture.
+    crops_late: int | None = None  # crops in the second half of the walk; as many as before if None
+    guide_every: int = 1  # steps from one that is guided to the next
+    through_unet: bool = True  # false: guidance by the gradient at x0, not pulled back through the U-Net
+
+    @property
+    def economy(self) -> Economy:
+        """How memory is spared from the first step on; a new one each time, since it grows."""
+        return Economy(at_once=self.crops_at_once, recompute=self.recompute)
+
+    @property
+    def shortcuts(self) -> Shortcuts:
+        """What guidance leaves out."""
+        return Shortcuts(self.through_unet, self.guide_every)
 
     def __post_init__(self):
         """Take the obvious types for the stated ones, and refuse what needs no network to be refused."""
@@ -79,8 +98,9 @@ class Settings:
         give("crop_area", tuple(self.crop_area))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
-        if self.count < 1:
-            raise InputError(f"count {self.count}: at least 1 is needed.")
+        for name in ("count", "guide_every", "crops_at_once", "crops_late"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed.")
         if self.output_size not in OUTPUT_SIZES:
             raise InputError(f"Output size {self.output_size!r} is unknown; choose one of {', '.join(OUTPUT_SIZES)}.")
 
@@ -115,10 +135,29 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str) -> str:
-    """The dtype of the U-Net's torso, or of CLIP's image tower, by name; "auto" is float32 everywhere."""
+    """The dtype of the U-Net's torso by name; "auto" is float32 everywhere."""
     if name not in ("auto", *DTYPES):
         raise InputError(f"dtype {name!r} is unknown; choose auto, {', '.join(DTYPES)}.")
     return "float32" if name == "auto" else name
+
+
+def choose_clip_dtype(name: str, clip: CLIP, device: torch.device) -> str:
+    """The dtype of CLIP's image tower by name. "auto" is bfloat16 for a vision transformer on a device that has
+    instructions for it: faster, and with the built-in CLIP no eye can tell the pictures apart; else float32."""
+    if name != "auto":
+        return choose_dtype(name)
+    return "bfloat16" if readable(clip.network.visual) and computes_bfloat16(device) else "float32"
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether an x86 CPU or a CUDA GPU has instructions for bfloat16, as far as torch tells. Emulated, it is slower
+    than float32; of other devices nothing is known here."""
+    if device.type == "cuda":
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch does not tell
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def choose_anchors(
@@ -169,10 +208,19 @@ def make_term(
     scale = height * width / REFERENCE_AREA
     if kind == "clip":
         weights = {"clip_global": scale * s.clip_global, "clip_directional": scale * s.clip_directional}
-        return Term(weights, CLIPLoss(text, Crops(s.crops, s.crop_area)))
+        return Term(weights, CLIPLoss(text, Crops(s.crops, s.crop_area), _late(s, model)))
     if kind == "contrastive":
         attention = Attention(s.attention_scale, s.attention_temperature)
         anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention)
         return content_term(model, scale * s.contrastive, anchors)
     losses = {"mse": MSE, "range": Range, "vgg": lambda: VGGContent(vgg)}
     return Term(scale * getattr(s, kind), losses[kind]())
+
+
+def _late(s: Settings, model: DiffusionModel) -> Late | None:
+    """The crops of the walk's second half, from the state in its middle on; None where they are as many as before."""
+    if s.crops_late is None:
+        return None
+    schedule = model.schedule(s.steps)
+    middle = (len(schedule) - s.skip) // 2
+    return Late(s.crops_late, int(schedule.timesteps[middle]) + 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .anchors import Anchors
 from .errors import InputError
-from .guidance import BoundTerm, Economy, bind
+from .guidance import FULL, BoundTerm, Economy, Shortcuts, bind
 from .losses.base import Term
 from .losses.contrastive import Contrastive
 from .model import DiffusionModel
@@ -98,6 +98,7 @@ def restyle(
     generators: Generators,
     strength: float | Tensor = 1.0,
     economy: Economy | None = None,
+    shortcuts: Shortcuts = FULL,
 ) -> Iterator[Step]:
     """Walk from the inversion's state back to state 0 under the bound terms; the last step's `x` is the picture.
 
@@ -107,7 +108,7 @@ def restyle(
     i = inversion
     if isinstance(strength, Tensor) or strength != 1:
         step = held(step, inversion, strength)
-    return sample(i.model, i.schedule, i.x_t, i.start, step, terms, generators, economy)
+    return sample(i.model, i.schedule, i.x_t, i.start, step, terms, generators, economy, shortcuts)
 
 
 def held(step: StepFunction, inversion: Inversion, strength: float | Tensor) -> StepFunction:

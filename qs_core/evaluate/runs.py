@@ -78,6 +78,7 @@ class Plan:
 
     Each method is swept over the `weights`: for `sweep` "contrastive" they are that loss's, for "clip" the factors of
     both CLIP weights. A method that fixes the contrastive weight in its settings has one point in the first sweep.
+    CLIP guides in float32 unless the settings name another dtype, so that rows of all machines are of one kind.
     """
 
     sources: Mapping[str, str]
@@ -91,6 +92,8 @@ class Plan:
 
     def __post_init__(self):
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
+        if self.settings.get("clip_dtype", "auto") == "auto":  # which would be the machine's own, and not in the plan
+            object.__setattr__(self, "settings", {**self.settings, "clip_dtype": "float32"})
         if self.sweep not in SWEEPS:
             raise InputError(f"Sweep {self.sweep!r} is unknown; choose one of {', '.join(SWEEPS)}.")
         for what in ("prompts", "weights", "seeds"):
@@ -213,7 +216,8 @@ class Bench:
         begun = time.perf_counter()
         terms = self._terms(cell, s, *inversion.source.shape[-2:])
         bound = bind_terms(inversion, terms, randomness.losses)
-        *_, last = restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise)
+        step = step_function(s.sampler, s.eta)
+        *_, last = restyle(inversion, bound, step, randomness.noise, economy=s.economy, shortcuts=s.shortcuts)
         seconds = (time.perf_counter() - begun) / len(pairs)
         rows = [{**cell.row(*pair), "seconds": round(seconds, 3)} for pair in pairs]
         measured = self.measure([name for name, _ in pairs], last.x, cell.prompt)

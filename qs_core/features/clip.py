@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import open_clip
 import torch
-from einops import rearrange
 from open_clip.transformer import QuickGELU
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from torch import Tensor
@@ -15,6 +14,7 @@ from torch.nn.functional import normalize
 
 from ..errors import InputError
 from . import tower
+from .pixels import standardise
 
 
 class PictureTower(Module):
@@ -51,7 +51,10 @@ class CLIP:
 
     @property
     def activation(self) -> str:
-        """The activation of its transformers, "QuickGELU" or "GELU". A wrong one gives wrong embeddings unnoticed."""
+        """The activation of its transformers, "QuickGELU" or "GELU". A wrong one gives wrong embeddings unnoticed.
+
+        Without the text tower it is known of a vision transformer alone.
+        """
         return "QuickGELU" if any(isinstance(module, QuickGELU) for module in self.network.modules()) else "GELU"
 
     @property
@@ -61,9 +64,7 @@ class CLIP:
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """(n, 3, image_size, image_size) in [-1, 1] → (n, D) float32 embeddings, not normalised."""
-        mean = rearrange(torch.tensor(self.mean, device=pictures.device), "c -> c 1 1")
-        std = rearrange(torch.tensor(self.std, device=pictures.device), "c -> c 1 1")
-        normalised = (((pictures + 1) / 2 - mean) / std).to(self.dtype)
+        normalised = standardise(pictures, self.mean, self.std).to(self.dtype)
         if type(self.network) in PLAIN and tower.readable(self.network.visual):
             return tower.embed(self.network.visual, normalised).float()
         return self.network.encode_image(normalised).float()

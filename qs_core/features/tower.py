@@ -6,8 +6,8 @@ read, so that
 - of the last block all but keys and values is computed for the class token alone;
 - patches are a matrix product; the gradient of a convolution with large strides is slow on CPUs;
 - products keep nothing for the gradient but their weights, and QuickGELU keeps one tensor instead of two;
-- on x86 CPUs float32 products run as 1x1 convolutions: torch gives these to oneDNN, and products to MKL, which is half
-  as fast on AMD's processors.
+- on x86 CPUs float32 products run as 1x1 convolutions: torch gives these to oneDNN (on one thread from 16 crops on),
+  and products to MKL, which is half as fast on AMD's processors.
 The weights stay where they are and are read anew each time: the network may be moved or cast in between.
 """
 
@@ -28,7 +28,7 @@ def readable(visual: Module) -> bool:
     """Whether `embed` knows the tower: one of OpenAI's kind with frozen weights, as most of open_clip's are."""
     if type(visual) is not VisionTransformer or type(visual.transformer) is not Transformer:
         return False
-    plain = visual.attn_pool is None and visual.pool_type == "tok" and not visual.output_tokens
+    plain = visual.attn_pool is None and getattr(visual, "pool_type", "") == "tok" and not visual.output_tokens
     plain = plain and isinstance(visual.patch_dropout, Identity) and visual.proj is not None
     blocks = all(type(block) is ResidualAttentionBlock and block.attn.batch_first for block in _blocks(visual))
     return plain and blocks and not any(weight.requires_grad for weight in visual.parameters())

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 import torchvision
-from einops import rearrange
 from torch import Tensor
 from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
+from .pixels import standardise
 from .weights import load_exactly
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,9 +31,7 @@ class VGG19(Module):
                 module.inplace = False  # an in-place ReLU would change the layer read before it
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        mean = rearrange(torch.tensor(MEAN, device=pictures.device), "c -> c 1 1")
-        std = rearrange(torch.tensor(STD, device=pictures.device), "c -> c 1 1")
-        x, outputs = ((pictures + 1) / 2 - mean) / std, []
+        x, outputs = standardise(pictures, MEAN, STD), []
         for index, module in enumerate(self.features):
             x = module(x)
             if index in self.layers:

@@ -18,6 +18,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
+from .pixels import standardise
 from .weights import Announce, Download, cached, from_hub, load_exactly
 
 DINO, HUB = "vit_base_patch8_224.dino", "hub"
@@ -67,10 +68,8 @@ class ViT(Module):
                 f"Picture is {width}x{height}; this ViT needs sides divisible by {self.patch[1]} and {self.patch[0]}. "
                 "Resize it, e.g. to 224x224."
             )
-        mean = rearrange(torch.tensor(self.mean, device=pictures.device), "c -> c 1 1")
-        std = rearrange(torch.tensor(self.std, device=pictures.device), "c -> c 1 1")
         # As timm's own forward_features begins, which runs all blocks.
-        x = self.network._pos_embed(self.network.patch_embed(((pictures + 1) / 2 - mean) / std))
+        x = self.network._pos_embed(self.network.patch_embed(standardise(pictures, self.mean, self.std)))
         x = self.network.norm_pre(self.network.patch_drop(x))
         for block in self.network.blocks[:depth]:
             x = block(x)

@@ -27,7 +27,9 @@ class View:
     at_once: int | None = None
 
 
-BoundLoss = Callable[[View], Values]  # one that heeds `at_once` has `views`, how many crops it makes of a picture
+# One that heeds `at_once` has `views`, how many crops it makes of a picture, and `parts`, which maps a view to an
+# iterator over values that add up: the gradient of each is taken before the next is made.
+BoundLoss = Callable[[View], Values]
 
 
 class Loss(Protocol):

@@ -1,12 +1,13 @@
 """The CLIP losses, global and directional: one loss with two values over the same random crops of the same view."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from einops import rearrange, reduce
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, interpolate, normalize
-from torch.utils.checkpoint import checkpoint
+from torch.nn.functional import cosine_similarity, interpolate, normalize, pad
 
 from ..crops import Crops, cut, homographies
 from ..features.clip import TextDirection
@@ -28,6 +29,13 @@ def directional_distance(image: Tensor, text: Tensor) -> Tensor:
     return 1 - cosine_similarity(image, text, dim=-1)
 
 
+class Late(NamedTuple):
+    """Another number of crops where the timestep is below `t`: late in the walk little changes any more."""
+
+    number: int
+    t: int
+
+
 @dataclass(frozen=True)
 class CLIPLoss:
     """`clip_global` and `clip_directional`, each the mean over crops and the weighted sum over target phrases.
@@ -38,6 +46,7 @@ class CLIPLoss:
 
     text: TextDirection
     crops: Crops = Crops()
+    late: Late | None = None
 
     def against(self, source: Tensor, generators: Generators) -> "BoundCLIP":
         size = self.text.clip.image_size
@@ -47,29 +56,18 @@ class CLIPLoss:
         targets = rearrange(self.text.targets, "k d -> 1 1 k d")
         return BoundCLIP(self, origin, targets, targets - self.text.source, generators)
 
-    def embed(self, picture: Tensor, matrices: Tensor, at_once: int | None) -> Tensor:
-        """(1, 3, H, W), (1, n, 3, 3) → (n, D) embeddings of the crops; `at_once` as in `View`.
+    def crops_at(self, t: int) -> Crops:
+        """The crops at a timestep."""
+        return replace(self.crops, number=self.late.number) if self.late and t < self.late.t else self.crops
 
-        Where that is fewer than all, crops are cut and encoded in parts, each computed again when its gradient is.
-        """
-
-        def encode(picture: Tensor, part: Tensor) -> Tensor:
-            return self.text.clip.encode_image(cut(picture, part, self.text.clip.image_size, self.crops.area))
-
-        if at_once is None or at_once >= self.crops.number:
-            return encode(picture, matrices)
-        parts = matrices.split(at_once, dim=1)
-        again = {"use_reentrant": False, "preserve_rng_state": False}  # frozen: nothing random is in there
-        return torch.cat([checkpoint(encode, picture, part, **again) for part in parts])
-
-    def mean(self, distances: Tensor) -> Tensor:
-        """(B, n, k) → (B,)."""
-        return reduce(distances, "b n k -> b k", "mean") @ self.text.weights
+    def mean(self, distances: Tensor, number: int) -> Tensor:
+        """(n, k) of some of a picture's crops → their part of the mean over all of that number, a scalar."""
+        return reduce(distances, "n k -> k", "sum") / number @ self.text.weights
 
 
 @dataclass(frozen=True)
 class BoundCLIP:
-    """The loss bound to a source: its embedding, the target phrases' and the directions to them, as (…, …, k, D)."""
+    """The loss bound to a source: its embedding (B, 1, 1, D), the targets' and the directions to them (1, 1, k, D)."""
 
     loss: CLIPLoss
     origin: Tensor
@@ -79,17 +77,33 @@ class BoundCLIP:
 
     @property
     def views(self) -> int:
-        """Crops of one picture."""
-        return self.loss.crops.number
+        """Crops of one picture, at most."""
+        late = self.loss.late
+        return max(self.loss.crops.number, late.number if late else 0)
 
     def __call__(self, view: View) -> dict[str, Tensor]:
+        parts = list(self.parts(view))
+        return {name: sum(part[name] for part in parts) for name in parts[0]}
+
+    def parts(self, view: View) -> Iterator[dict[str, Tensor]]:
+        """The values by parts that add up, each of so many crops of one picture as `view.at_once` says.
+
+        Picture by picture also where it says all: a batch then rounds as each picture alone does.
+        """
         height, width = view.estimate.shape[-2:]
-        matrices = homographies(self.loss.crops, height, width, self.generators)
-        # Picture by picture: a batch then rounds as each picture alone does.
-        pairs = zip(view.estimate.split(1), matrices.split(1), strict=True)
-        views = [self.loss.embed(one, its, view.at_once) for one, its in pairs]
-        image = rearrange(views, "b n d -> b n 1 d")
+        crops = self.loss.crops_at(view.t)
+        matrices = homographies(crops, height, width, self.generators)
+        for row, (one, its) in enumerate(zip(view.estimate.split(1), matrices.split(1), strict=True)):
+            for some in its.split(view.at_once or crops.number, dim=1):
+                values = self._part(one, some, self.origin[row], crops.number)
+                yield {name: pad(value[None], (row, len(matrices) - row - 1)) for name, value in values.items()}
+
+    def _part(self, picture: Tensor, matrices: Tensor, origin: Tensor, number: int) -> dict[str, Tensor]:
+        """(1, 3, H, W), (1, m, 3, 3) of so many crops in all → each value's part, a scalar."""
+        loss = self.loss
+        crops = cut(picture, matrices, loss.text.clip.image_size, loss.crops.area)
+        image = rearrange(loss.text.clip.encode_image(crops), "n d -> n 1 d")
         return {
-            "clip_global": self.loss.mean(spherical_distance(image, self.targets)),
-            "clip_directional": self.loss.mean(directional_distance(image - self.origin, self.direction)),
+            "clip_global": loss.mean(spherical_distance(image, self.targets[0]), number),
+            "clip_directional": loss.mean(directional_distance(image - origin, self.direction[0]), number),
         }

@@ -6,6 +6,7 @@ feature of the same anchor, among the source's features of all anchors.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -56,8 +57,12 @@ class Contrastive:
 
     def between(self, estimate: Sequence[Tensor], source: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
         """(B,) the loss of given features along given routes."""
-        pairs = zip(estimate, source, routes, strict=True)
-        return sum(patch_nce(route(e), route(s), self.tau) for e, s, route in pairs)
+        return self.compare(estimate, [route(s) for s, route in zip(source, routes, strict=True)], routes)
+
+    def compare(self, estimate: Sequence[Tensor], keys: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
+        """(B,) the loss of features along given routes, against the source's routed features (B, N, C)."""
+        pairs = zip(estimate, keys, routes, strict=True)
+        return sum(patch_nce(route(e), k, self.tau) for e, k, route in pairs)
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,19 @@ class BoundContrastive:
     selections: Sequence[Selection | None]
     generators: Generators
 
+    @cached_property
+    def keys(self) -> list[Tensor | None]:
+        """The source's routed features (B, N, C) of each layer with a selection; None where anchors are random."""
+        with torch.no_grad():
+            pairs = zip(self.selections, self.features, strict=True)
+            return [s.route(f) if s else None for s, f in pairs]
+
     def __call__(self, view: View) -> dict[str, Tensor]:
-        pairs = zip(self.selections, self.features, strict=True)
-        routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in pairs]
-        return {"contrastive": self.loss.between(self.loss.encode(view.estimate), self.features, routes)}
+        drawn = zip(self.selections, self.features, strict=True)
+        routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in drawn]
+        known = zip(self.keys, routes, self.features, strict=True)
+        keys = [route(f) if key is None else key for key, route, f in known]
+        return {"contrastive": self.loss.compare(self.loss.encode(view.estimate), keys, routes)}
 
     def describe(self) -> list[dict]:
         """Per layer: the map's size, how its anchors are chosen, how many, and the entropies' spread in nats."""

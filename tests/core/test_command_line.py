@@ -61,14 +61,17 @@ def test_several_pictures_and_seeds_fill_a_folder(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_result_does_not_depend_on_its_neighbours():
-    options = {"size": 32, "steps": "6", "skip": 3, "crops": 4}
+# Sums run in another order in a batch, and a few steps of guidance amplify the last bits; where CLIP is in bfloat16,
+# these are not as far behind the point.
+@pytest.mark.parametrize("clip_dtype, tolerance, mean", [("float32", 2e-3, 2e-4), ("bfloat16", 0.05, 5e-3)])
+def test_a_result_does_not_depend_on_its_neighbours(clip_dtype, tolerance, mean):
+    options = {"size": 32, "steps": "6", "skip": 3, "crops": 4, "clip_dtype": clip_dtype}
     alone = stylize(PHOTO, "golden", seed=1, **options).picture
     batch = stylize([str(demo.PICTURES["cat"]), PHOTO], "golden", seed=0, count=2, **options)
     assert [(r.source, r.seed) for r in batch] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    # Sums run in another order in a batch; a few steps of guidance amplify the last bits.
-    torch.testing.assert_close(batch[3].picture, alone, rtol=0, atol=2e-3)
-    assert (batch[2].picture - alone).abs().max() > 0.01
+    torch.testing.assert_close(batch[3].picture, alone, rtol=0, atol=tolerance)
+    assert (batch[3].picture - alone).abs().mean() < mean
+    assert (batch[2].picture - alone).abs().mean() > 0.1
 
 
 def test_every_choice_runs(tmp_path):

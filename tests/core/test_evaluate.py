@@ -10,8 +10,9 @@ from PIL import Image
 
 from qs_core import InputError, NonFiniteError, Settings, demo
 from qs_core.__main__ import main
-from qs_core.evaluate import Judge, Method, Plan, method_named, run
+from qs_core.evaluate import Judge, Method, Plan, method_named, run, runs
 from qs_core.evaluate.runs import Cell, resume
+from qs_core.guidance import Shortcuts
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
 from qs_core.pictures import read
@@ -150,7 +151,7 @@ def test_a_run_does_not_write_over_its_sources(plan, tmp_path):
 
 
 def test_clip_computes_in_the_wished_dtype_and_reads_phrases_in_float32(plan, tmp_path):
-    networks = [load(Settings(prompts="golden", clip_dtype=name)) for name in ("auto", "bfloat16")]
+    networks = [load(Settings(prompts="golden", clip_dtype=name)) for name in ("float32", "bfloat16")]
     assert [n.text.clip.dtype for n in networks] == [torch.float32, torch.bfloat16]
     assert torch.equal(networks[0].text.targets, networks[1].text.targets)
     picture = read(plan.sources["cat"])[None]
@@ -205,3 +206,23 @@ def test_the_command_runs_reports_and_refuses(sources, tmp_path, capsys):
     assert all((tmp_path / "run" / name).stat().st_size for name in named)
     assert main([*arguments, "--baseline", "local"]) == 2
     assert "not among the methods" in capsys.readouterr().err
+
+
+def test_shortcuts_and_economy_are_those_of_the_settings(plan, tmp_path, monkeypatch):
+    seen, walk = [], runs.restyle
+
+    def restyle(*arguments, economy, shortcuts):
+        seen.append((economy.at_once, economy.recompute, shortcuts))
+        return walk(*arguments, economy=economy, shortcuts=shortcuts)
+
+    monkeypatch.setattr(runs, "restyle", restyle)
+    settings = {**plan.settings, "guide_every": 2, "through_unet": False, "crops_at_once": 1, "recompute": True}
+    few = {"methods": plan.methods[:1], "prompts": plan.prompts[:1], "weights": plan.weights[:1]}
+    run(replace(plan, settings=settings, **few), tmp_path)
+    assert seen and set(seen) == {(1, True, Shortcuts(False, 2))}
+
+
+def test_clip_guides_in_float32_unless_another_dtype_is_named(plan):
+    assert plan.settings["clip_dtype"] == "float32"
+    assert replace(plan, settings={**plan.settings, "clip_dtype": "auto"}).settings["clip_dtype"] == "float32"
+    assert replace(plan, settings={**plan.settings, "clip_dtype": "bfloat16"}).settings["clip_dtype"] == "bfloat16"

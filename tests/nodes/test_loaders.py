@@ -104,3 +104,18 @@ class TestCLIP:
         with pytest.raises(KeyboardInterrupt):
             pack("LoadOpenCLIP", clip_name="ViT-B-16")
         assert "ViT-B-16 openai will be downloaded." in caplog.text
+
+
+@pytest.mark.parametrize("chosen, expected", [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_clips_picture_tower_has_the_chosen_dtype(pack, chosen, expected):
+    clip = pack("LoadOpenCLIP", dtype=chosen).core
+    assert clip.dtype == expected
+    assert {p.dtype for name, p in clip.network.named_parameters() if not name.startswith("visual.")} == {torch.float32}
+
+
+def test_clips_dtype_is_by_default_that_of_the_device_it_will_run_on(pack, monkeypatch):
+    loaders, seen = pack.part("nodes.loaders"), []
+    monkeypatch.setattr(loaders, "compute_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(loaders, "choose_clip_dtype", lambda name, _, device: seen.append((name, device)) or "float16")
+    assert pack("LoadOpenCLIP").core.dtype == torch.float16
+    assert seen == [("auto", torch.device("meta"))]

@@ -14,13 +14,15 @@ def seam(pack):
 
 def test_as_few_passes_as_memory_allows(seam, monkeypatch):
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    hundred, two_hundred, far_too_much = (lambda n, each=each: n * each for each in (100, 200, 10**6))
     monkeypatch.setattr(seam, "free_memory", lambda device: 1000)
-    assert seam.portions(7, 100, gpu) == [slice(0, 7)]
-    assert seam.portions(10, 100, gpu) == [slice(0, 5), slice(5, 10)]  # nine would fit, ten do not
-    assert seam.portions(7, 200, cpu) == [slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 7)]  # half is for others
-    assert seam.portions(2, 10**6, gpu) == [slice(0, 1), slice(1, 2)]  # one at a time at least: the economy may help
+    assert seam.portions(7, hundred, gpu) == [slice(0, 7)]
+    assert seam.portions(10, hundred, gpu) == [slice(0, 5), slice(5, 10)]  # nine would fit, ten do not
+    assert seam.portions(7, two_hundred, cpu) == [slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 7)]  # half: others'
+    assert seam.portions(2, far_too_much, gpu) == [slice(0, 1), slice(1, 2)]  # at least one: the economy may help
+    assert seam.portions(5, lambda n: 600 + 100 * n, gpu) == [slice(0, 2), slice(2, 5)]  # three need 900
     monkeypatch.setattr(seam, "free_memory", lambda device: None)
-    assert len(seam.portions(8, 10**9, cpu)) == 2
+    assert len(seam.portions(8, far_too_much, cpu)) == 2
 
 
 def test_portions_give_the_pictures_of_the_whole_batch(seam, invert, sample, photo, monkeypatch):
@@ -34,7 +36,12 @@ def test_portions_give_the_pictures_of_the_whole_batch(seam, invert, sample, pho
 def test_the_estimate_grows_with_pictures_crops_and_networks(seam, model, text):
     one, two = torch.zeros(1, 3, 32, 32), torch.zeros(2, 3, 32, 32)
     few, many = [(text.clip.core, 4)], [(text.clip.core, 4000)]
-    assert seam.guidance_bytes(model.core, two, few) == 2 * seam.guidance_bytes(model.core, one, few)
+    assert seam.graph_bytes(model.core, two) == 2 * seam.graph_bytes(model.core, one)
+    assert seam.guidance_bytes(model.core, two, few) > seam.guidance_bytes(model.core, one, few)
+    assert seam.guidance_bytes(model.core, one, few, False) < seam.guidance_bytes(model.core, one, few)
+    # CLIP sees one picture's crops at a time.
+    of_clip = [seam.guidance_bytes(model.core, x, many) - seam.graph_bytes(model.core, x) for x in (one, two)]
+    assert of_clip[0] == of_clip[1] == seam.views_bytes(text.clip.core, 4000)
     assert seam.guidance_bytes(model.core, one, many) > seam.guidance_bytes(model.core, one, few)
     assert seam.guidance_bytes(model.core, one, []) > seam.graph_bytes(model.core, one)
 
@@ -65,7 +72,7 @@ def test_out_of_memory_in_the_end_says_what_helps(pack, invert, text, photo, mon
     inversion = invert(photo)
     shortage = pack.part("qs_core.errors").MemoryShortage
     bound = pack.part("qs_core.losses.clip").BoundCLIP
-    monkeypatch.setattr(bound, "__call__", refuse)
+    monkeypatch.setattr(bound, "parts", refuse)
     with pytest.raises(shortage, match="Out of memory at 32x32, batch 1.*Use a smaller size"):
         pack("QSAttnGuidedSampler", inversion=inversion, text=text, crops=4)
 
@@ -75,7 +82,7 @@ def test_other_errors_are_not_taken_for_want_of_memory(pack, invert, text, photo
         raise ZeroDivisionError("a bug")
 
     inversion = invert(photo)
-    monkeypatch.setattr(pack.part("qs_core.losses.clip").BoundCLIP, "__call__", fail)
+    monkeypatch.setattr(pack.part("qs_core.losses.clip").BoundCLIP, "parts", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         pack("QSAttnGuidedSampler", inversion=inversion, text=text, crops=4)
 

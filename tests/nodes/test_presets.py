@@ -91,6 +91,7 @@ def test_a_preset_s_graph_gives_the_library_s_picture(pack, invert, sample, phot
         "size": 32,
         "crops": 4,
         "seed": 3,
+        "clip_dtype": "float32",
     }
     prompts = options.pop("prompts")
     expected = (pack.part("qs_core.pipeline").stylize(picture, prompts, **options).picture + 1) / 2

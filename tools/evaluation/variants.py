@@ -227,11 +227,11 @@ class StudyLoss(Contrastive):
             bound = replace(bound, selections=fixed)
         return BoundStudy(self, bound.features, bound.selections, generators, source)
 
-    def between(self, estimate, source, routes) -> Tensor:
+    def compare(self, estimate, keys, routes) -> Tensor:
         if self.content.alike is None and not self.anchors.weighed:
-            return super().between(estimate, source, routes)
-        pairs = zip(estimate, source, routes, strict=True)
-        return sum((self._each(route(e), route(s)) * getattr(route, "weights", 1)).mean(1) for e, s, route in pairs)
+            return super().compare(estimate, keys, routes)
+        pairs = zip(estimate, keys, routes, strict=True)
+        return sum((self._each(route(e), k) * getattr(route, "weights", 1)).mean(1) for e, k, route in pairs)
 
     def _each(self, estimate: Tensor, source: Tensor) -> Tensor:
         """(B, N) the loss of each anchor, without the negatives that are too much alike."""
