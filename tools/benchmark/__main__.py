@@ -3,6 +3,7 @@
 against   the reference's own code (ZECON_DIR) and ourselves, in turn, same weights, losses and number of crops
 sweep     ourselves over size, crops, anchors, batch, dtype, device or any setting
 options   what each option that trades a little costs in picture, and what it saves
+trials    savings that are not used: what torch.compile, channels-last networks and larger batches would gain
 cost      operations and bytes of a guided step, part by part, against what the machine can do
 profile   torch.profiler's table of our guided steps
 """
@@ -10,9 +11,11 @@ profile   torch.profiler's table of our guided steps
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import fields
 from pathlib import Path
 
+from . import report
 from .cases import UNETS, Case
 
 HIDDEN = ("weights", "alone")
@@ -22,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments."""
     form = argparse.RawDescriptionHelpFormatter
     root = argparse.ArgumentParser(prog="python -m tools.benchmark", description=__doc__, formatter_class=form)
-    root.add_argument("command", choices=("against", "sweep", "options", "cost", "profile", *HIDDEN))
+    root.add_argument("command", choices=("against", "sweep", "options", "trials", "cost", "profile", *HIDDEN))
     root.add_argument("--unet", choices=list(UNETS))
     root.add_argument("--clip", metavar="NAME", help="open_clip's name, e.g. ViT-B-32; random weights")
     root.add_argument("--device", metavar="NAME")
@@ -43,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--name", metavar="MARKER", help="that name, by default the command's")
     root.add_argument("--plot", type=Path, metavar="FILE", help="a plot beside the table")
     root.add_argument("--profile", type=Path, metavar="FILE", help="profile: the trace, for a browser's tracing page")
+    root.add_argument(
+        "--clock", choices=("wall", "cpu"), help="cpu: what the process used of all cores; by default wall"
+    )
     for hidden in ("case", "side", "weights"):
         root.add_argument(f"--{hidden}", help=argparse.SUPPRESS)
     root.add_argument("--count", type=int, help=argparse.SUPPRESS)
@@ -81,6 +87,10 @@ def measured(given: argparse.Namespace) -> str:
         from . import options
 
         return options.run(case, given.only, given.pictures, given.sheet)
+    if given.command == "trials":
+        from . import trials
+
+        return trials.run(case, given.steps)
     from . import cost
 
     if given.command == "cost":
@@ -91,6 +101,8 @@ def measured(given: argparse.Namespace) -> str:
 def main() -> None:
     """Measure, print, and write into the page where one is given."""
     given = parser().parse_args()
+    if given.clock:
+        os.environ["BENCHMARK_CLOCK"] = given.clock  # for the processes that this one starts as well
     if given.command in HIDDEN:
         from . import measuring
 
@@ -100,12 +112,13 @@ def main() -> None:
         else:
             print(measuring.measure_alone(given.side, case, given.weights, given.count))
         return
+    name = given.name or given.command
+    if given.page:
+        report.require_markers(given.page, name)
     text = measured(given)
     print(text)
     if given.page:
-        from .report import insert
-
-        insert(given.page, given.name or given.command, text)
+        report.insert(given.page, name, text)
 
 
 if __name__ == "__main__":

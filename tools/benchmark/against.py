@@ -25,6 +25,8 @@ class Figures:
 def compare(case: Case, variants: dict[str, Case], count: int, memory_steps: int, edits: bool) -> list[Figures]:
     """The reference first, then ourselves on the case and on each variant of it."""
     checkout()
+    if case.anchors != "random":
+        raise SystemExit("The reference knows random anchors alone.")
     sides = {"reference": ("reference", case), **{name: ("ours", its) for name, its in variants.items()}}
     with weights_of(case) as weights, tempfile.TemporaryDirectory() as output:
         alone = [_alone(side, its, weights, memory_steps) for side, its in sides.values()]
@@ -47,23 +49,16 @@ def markdown(figures: list[Figures]) -> str:
         pairs = [theirs / own for theirs, own in zip(reference.step, each.step, strict=True)]
         ratio = f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
         edit = "–" if each.edit is None else f"{each.edit[1]:.1f} ({each.edit[0]:.1f})"
-        row = [each.name, each.step, ratio, report.gigabytes(most(each.memory)), report.gigabytes(walking(each.memory))]
-        rows.append([*row, edit])
-    heads = ["", "seconds a guided step", "times faster", "peak memory, GB", "of that, while guided", "seconds an edit"]
-    return report.table(heads, rows)
+        memory = (report.gigabytes(part) for part in (most(each.memory), each.memory.get("walking")))
+        rows.append([each.name, each.step, ratio, *memory, edit])
+    heads = ["", "seconds a guided step", "times faster", "peak memory, GB", "of that, inverting and guiding"]
+    return report.table([*heads, "seconds an edit"], rows)
 
 
 def most(memory: dict) -> float | None:
-    """The peak: of the device where it is one, else of the host above the imports."""
-    if "device" in memory:
-        return memory["device"]
+    """The peak over building and walking."""
     known = [memory[part] for part in ("building", "walking") if memory.get(part) is not None]
     return max(known, default=None)
-
-
-def walking(memory: dict) -> float | None:
-    """The host's peak in guided steps, above the imports."""
-    return memory.get("walking")
 
 
 def run(case: Case, variants: dict[str, Case], count: int, memory_steps: int, edits: bool, plot: Path | None) -> str:
@@ -74,6 +69,7 @@ def run(case: Case, variants: dict[str, Case], count: int, memory_steps: int, ed
         report.bars([f.name for f in figures], [f.step for f in figures], "seconds a guided step", plot)
     note = (
         f"Median of {count} steps (least to most), taken in turn; ratios step by step. An edit is inversion (in "
-        "brackets) and walk, networks loaded."
+        "brackets) and walk, networks loaded. Memory is the GPU's where one is used, else the process's above its "
+        "imports."
     )
     return f"{markdown(figures)}\n\n{note} {report.footnote(case, before)}"

@@ -12,6 +12,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from qs_core.settings import computes_bfloat16
 from qs_core.unets.adm import ADMConfig, ADMUNet
 
 UNETS = {  # name → configuration, side of the training pictures
@@ -92,12 +93,12 @@ def write_weights(case: Case, folder: Path) -> None:
     They are rounded to half precision and stored in single: the reference loads its CLIP by way of half precision.
     """
     torch.manual_seed(0)
-    torch.save(_rounded(_unet(case).state_dict()), folder / "unet.pt")
+    torch.save(_rounded(unet(case).state_dict()), folder / "unet.pt")
     torch.save(_rounded(open_clip.create_model(clip_name(case)).state_dict()), folder / "clip.pt")
     torch.save(_rounded(torchvision.models.vgg19(weights=None).features.state_dict()), folder / "vgg.pt")
 
 
-def _unet(case: Case) -> ADMUNet:
+def unet(case: Case) -> ADMUNet:
     """A random network whose predicted noise is small, so that an untrained walk stays finite."""
     network = ADMUNet(config_of(case)[0])
     with torch.no_grad():
@@ -127,7 +128,7 @@ def machine(device: str) -> dict[str, str]:
     told = {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16 on this CPU": "yes" if _has_bfloat16() else "no, or not told",
+        "bfloat16 on this CPU": "yes" if computes_bfloat16(torch.device("cpu")) else "no, or not told",
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -145,17 +146,4 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     lines = path.read_text(encoding="utf-8").splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {len(names)} cores"
-
-
-def _has_bfloat16() -> bool:
-    """Whether the CPU says that it has instructions for it (Linux); without them it is emulated, and slow."""
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & _flags())
-
-
-def _flags() -> set[str]:
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return set()
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return set(next((line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features"))), []))
+    return f"{names[0] if names else platform.machine()}, {len(names)} logical cores"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,21 +23,22 @@ from qs_core.randomness import seeded
 
 from . import report
 from .cases import Case
-from .measuring import Spread, load_average, settle, walk_of, weights_of
+from .measuring import Spread, load_average, now, settle, walk_of, weights_of
 
 
 class Work(TorchDispatchMode):
-    """What the operations within cost: `flops` of convolutions and matrix products, and the `bytes` that all of them
-    read and write, if nothing stayed in a cache. Views cost nothing."""
+    """What the operations within cost: `flops` of convolutions and matrix products by the dtype of what they make, and
+    the `bytes` that all of them read and write, if nothing stayed in a cache. Views cost nothing."""
 
     def __init__(self):
         super().__init__()
-        self.flops, self.bytes = 0, 0
+        self.flops, self.bytes = Counter(), 0
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         made = function(*arguments, **(options or {}))
         if function._overloadpacket in flop_registry:
-            self.flops += flop_registry[function._overloadpacket](*arguments, **(options or {}), out_val=made)
+            dtype = next(part.dtype for part in tree_leaves(made) if isinstance(part, Tensor))
+            self.flops[dtype] += flop_registry[function._overloadpacket](*arguments, **(options or {}), out_val=made)
         if not function.is_view:
             touched = [*tree_leaves(arguments), *tree_leaves(options or {}), *tree_leaves(made)]
             self.bytes += sum(t.numel() * t.element_size() for t in touched if isinstance(t, Tensor))
@@ -50,20 +51,22 @@ def run(case: Case, count: int) -> str:
     with weights_of(case) as weights, tempfile.TemporaryDirectory() as output:
         begin = walk_of("ours", case, weights, Path(output))()
     ours = begin.__self__
-    flops, bandwidth = ceilings(case)
+    dtypes = dict.fromkeys((torch.float32, DTYPES[case.dtype], ours.text.clip.dtype))
+    ceilings, bandwidth = {dtype: most_flops(dtype, case.device) for dtype in dtypes}, most_bytes(case.device)
     rows = []
     for name, work in parts(ours, begin):
         with Work() as spent:
             work()
-        taken = clocked(work, count, case.device)
-        least = max(spent.flops / flops, spent.bytes / bandwidth)
+        taken, flops = clocked(work, count, case.device), sum(spent.flops.values())
+        least = max(sum(n / ceilings[dtype] for dtype, n in spent.flops.items()), spent.bytes / bandwidth)
         share = f"{100 * least / taken.median:.0f} %"
-        rows.append([name, f"{spent.flops / 2e9:.1f}", f"{spent.bytes / 1e9:.2f}", taken, f"{least:.3g}", share])
+        rows.append([name, f"{flops / 2e9:.1f}", f"{spent.bytes / 1e9:.2f}", taken, f"{least:.3g}", share])
     heads = ["part", "GMAC", "GB moved", "seconds", "least seconds", "of the limit"]
+    told = ", ".join(f"{n / 1e9:.0f} GFLOP/s in {str(d).removeprefix('torch.')}" for d, n in ceilings.items())
     note = (
-        f"Ceilings measured on this machine: {flops / 1e9:.0f} GFLOP/s (a convolution of 512 channels, {case.dtype}), "
-        f"{bandwidth / 1e9:.1f} GB/s (a copy). The least time is the greater of operations and bytes over these. "
-        "Operations are convolutions and matrix products, two for each MAC; bytes as if nothing stayed in a cache."
+        f"Ceilings measured on this machine: {told} (a convolution of 512 channels), {bandwidth / 1e9:.1f} GB/s (a "
+        "copy). The least time is the greater of operations and bytes over these. Operations are convolutions and "
+        "matrix products, two for each MAC; bytes as if nothing stayed in a cache."
     )
     return f"{report.table(heads, rows)}\n\n{note} {report.footnote(case, before)}"
 
@@ -103,25 +106,27 @@ def clocked(work: Callable[[], None], count: int, device: str) -> Spread:
     taken = []
     for _ in range(count + 1):
         settle(device)
-        begun = time.perf_counter()
+        begun = now()
         work()
         settle(device)
-        taken.append(time.perf_counter() - begun)
+        taken.append(now() - begun)
     return Spread(taken[1:])
 
 
-def ceilings(case: Case) -> tuple[float, float]:
-    """Floating-point operations a second of a large convolution, and bytes a second of a large copy."""
-    dtype, device = DTYPES[case.dtype], case.device
+def most_flops(dtype: torch.dtype, device: str) -> float:
+    """Floating-point operations a second of a large convolution."""
     side = 64 if device == "cpu" else 256
     layer = torch.nn.Conv2d(512, 512, 3, padding=1).to(device, dtype, memory_format=torch.channels_last)
     x = torch.randn(1, 512, side, side, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        seconds = min(clocked(lambda: layer(x), 5, device))
+        return 2 * 9 * 512**2 * side**2 / min(clocked(lambda: layer(x), 5, device))
+
+
+def most_bytes(device: str) -> float:
+    """Bytes a second of a large copy, read and written."""
     source = torch.ones(2**27, device=device)  # half a gigabyte: more than a cache holds
     target = torch.empty_like(source)
-    copied = min(clocked(lambda: target.copy_(source), 5, device))
-    return 2 * 9 * 512**2 * side**2 / seconds, 2 * 4 * 2**27 / copied
+    return 2 * 4 * 2**27 / min(clocked(lambda: target.copy_(source), 5, device))
 
 
 def profile(case: Case, count: int, trace: Path | None) -> str:

@@ -52,6 +52,13 @@ def child(command: str, case: Case, *options: str) -> str:
     return subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def now() -> float:
+    """Seconds by the clock that BENCHMARK_CLOCK names: wall (by default), or cpu, which is what this process used of
+    all cores; for one thread on a busy machine that is nearer to what an idle one would take."""
+    clock = os.environ.get("BENCHMARK_CLOCK", "wall")
+    return {"wall": time.perf_counter, "cpu": time.process_time}[clock]()
+
+
 def settle(device: str) -> None:
     """Wait until the device has done what it was given."""
     if device.startswith("cuda"):
@@ -75,10 +82,10 @@ def in_turn(walks: Sequence[Begin], count: int, device: str, warm_up: int = 1) -
 def _step(begin: Begin, running: list[Iterator], k: int, device: str) -> float:
     for _ in range(2):
         settle(device)
-        begun = time.perf_counter()
+        begun = now()
         if next(running[k], None) is not None:
             settle(device)
-            return time.perf_counter() - begun
+            return now() - begun
         running[k] = begin()
     raise RuntimeError("A walk has no step at all.")
 
@@ -86,40 +93,39 @@ def _step(begin: Begin, running: list[Iterator], k: int, device: str) -> float:
 def whole(begin: Begin, device: str) -> tuple[float, float]:
     """Seconds from the fitted picture to the restyled one: until guided sampling starts, and in all."""
     settle(device)
-    begun = time.perf_counter()
+    begun = now()
     walk = begin()
     settle(device)
-    inverted = time.perf_counter() - begun
+    inverted = now() - begun
     for _ in walk:
         pass
     settle(device)
-    return inverted, time.perf_counter() - begun
+    return inverted, now() - begun
 
 
 def peak_of(build: Callable[[], Begin], device: str, count: int) -> dict[str, float | None]:
-    """Bytes held at most above those after the imports: while networks are built, and in `count` guided steps.
-
-    On CUDA of the device, by torch's own count, beside the host's. None where the system does not tell.
+    """Bytes held at most: while networks are `building`, by the `networks` then, and `walking`, which is inversion and
+    `count` guided steps. Of the host above those after the imports, None where the system does not tell; on CUDA of the
+    device by torch's own count, and the host's peak beside them as `host`.
     """
     gc.collect()
-    before = resident()
+    before, cuda = resident(), device.startswith("cuda")
     begin = build()
-    loaded, built = peak(), resident()
-    forget_peak()
-    seconds, begun = [], time.perf_counter()
+    told = {"building": _above(peak(), before), "networks": _above(resident(), before)}
+    if cuda:
+        told = {"building": torch.cuda.max_memory_allocated(), "networks": torch.cuda.memory_allocated()}
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        forget_peak()
+    seconds, begun = [], now()
     for _ in itertools.islice(_endless(begin), count):
         settle(device)
-        seconds.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-    told = {
-        "building": _above(loaded, before),
-        "networks": _above(built, before),
-        "walking": _above(peak(), before),
-        "seconds": seconds[1:] or seconds,
-    }
-    if device.startswith("cuda"):
-        told["device"] = torch.cuda.max_memory_allocated()
-    return told
+        seconds.append(now() - begun)
+        begun = now()
+    told["walking"] = torch.cuda.max_memory_allocated() if cuda else _above(peak(), before)
+    if cuda:
+        told["host"] = _above(peak(), before)
+    return {**told, "seconds": seconds[1:] or seconds}
 
 
 def _endless(begin: Begin) -> Iterator[object]:

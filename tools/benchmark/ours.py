@@ -9,11 +9,10 @@ import torch
 from qs_core.features.clip import text_direction
 from qs_core.features.openclip import load_clip
 from qs_core.features.vgg import load_vgg
-from qs_core.guidance import Economy
 from qs_core.losses.contrastive import Contrastive
 from qs_core.model import DTYPES, load_model
 from qs_core.randomness import batch_seeds, streams
-from qs_core.settings import REFERENCE_AREA, Settings, make_terms
+from qs_core.settings import REFERENCE_AREA, Settings, choose_clip_dtype, make_terms
 from qs_core.transfer import Inversion, begin, bind_terms, restyle, step_function
 
 from .cases import CROP_AREA, REFERENCE_LAYERS, WEIGHTS, Case, clip_name, config_of, picture
@@ -33,10 +32,10 @@ class Ours:
         self.model = load_model(weights / "unet.pt", device=case.device, dtype=case.dtype, num_head_channels=width)
         clip = load_clip(clip_name(case), weights / "clip.pt", device=case.device)
         self.text = text_direction(clip, self.settings.prompts, self.settings.source_prompt)
-        clip.network.visual.to(DTYPES[case.dtype])
+        clip.network.visual.to(DTYPES[choose_clip_dtype(self.settings.clip_dtype, clip, self.device)])
         self.text = replace(self.text, clip=clip.without_text())
         self.vgg = load_vgg(weights / "vgg.pt", device=case.device)
-        self.economy = Economy()
+        self.economy = self.settings.economy
 
     def begin(self) -> Iterator[object]:
         """DDIM inversion at once, then the guided steps as they are asked for."""
@@ -46,7 +45,8 @@ class Ours:
         *_, reached = begin(model, schedule, source, s.skip, s.start, randomness.start)
         inversion = Inversion(model, schedule, source, reached.x, reached.i)
         terms = bind_terms(inversion, self.terms(), randomness.losses)
-        return restyle(inversion, terms, step_function(s.sampler, s.eta), randomness.noise, s.strength, self.economy)
+        step = step_function(s.sampler, s.eta)
+        return restyle(inversion, terms, step, randomness.noise, s.strength, self.economy, s.shortcuts)
 
     def terms(self):
         """The losses of the settings; the contrastive one on ZeCon's layers unless the case wants our own."""

@@ -1,7 +1,8 @@
 """The reference: ZeCon's own code from a checkout that ZECON_DIR names, on our random weights.
 
 Nothing of its code is here, and none is changed: it is imported, and given other files to load. Three things that it
-would download are replaced: the checkpoint, OpenAI's CLIP and torchvision's VGG-19. It needs kornia 0.6.4 and ftfy.
+would download are replaced: the checkpoint, OpenAI's CLIP and torchvision's VGG-19. It needs kornia 0.6.4, ftfy and
+Python 3.11.
 """
 
 import contextlib
@@ -93,7 +94,8 @@ def _defaults(original, case: Case):
             "use_scale_shift_norm": config.use_scale_shift_norm,
             "resblock_updown": config.resblock_updown,
             "class_cond": False,
-            "use_fp16": False,
+            # Its OpenAI network is in half precision; on the CPU, where that does not run, in single.
+            "use_fp16": case.unet == "imagenet" and torch.device(case.device).type == "cuda",
         }
 
     return defaults

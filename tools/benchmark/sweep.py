@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 from . import report
-from .against import most, walking
+from .against import most
 from .cases import Case
 from .measuring import Spread, child, load_average, weights_of
 
 
 def run(case: Case, varied: list[tuple[str, list[str]]], count: int, plot: Path | None) -> str:
-    """One table for all: the case itself, then each field's values with the rest as it is."""
+    """One table for all: each field's values with the rest of the case as it is."""
     before, rows, spreads = load_average(), [], []
     for name, values in varied:
         for value in values:
@@ -20,12 +20,15 @@ def run(case: Case, varied: list[tuple[str, list[str]]], count: int, plot: Path 
                 told = child("alone", its, "--side", "ours", "--weights", str(weights), "--count", str(count + 1))
             figures = json.loads(told)
             taken = Spread(figures["seconds"])
-            memory = [report.gigabytes(part) for part in (most(figures), walking(figures), figures["networks"])]
+            memory = [report.gigabytes(part) for part in (most(figures), figures["walking"], figures["networks"])]
             rows.append([name, value, taken, *memory])
             spreads.append((f"{name} {value}", taken))
             print(rows[-1], flush=True)
     if plot:
         report.bars([label for label, _ in spreads], [taken for _, taken in spreads], "seconds a guided step", plot)
-    heads = ["varied", "value", "seconds a guided step", "peak, GB", "while guided, GB", "networks, GB"]
-    note = f"Median of {count} steps (least to most), memory above the imports, each row in a process of its own. "
+    heads = ["varied", "value", "seconds a guided step", "peak, GB", "inverting and guiding, GB", "networks, GB"]
+    note = (
+        f"Median of {count} steps (least to most); memory of the GPU where one is used, else above the imports; each "
+    )
+    note += "row in a process of its own. "
     return f"{report.table(heads, rows)}\n\n{note}{report.footnote(case, before)}"
