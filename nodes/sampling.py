@@ -142,8 +142,8 @@ class QSAttnGuidedSampler:
                 ),
                 "through_unet": flag(
                     DEFAULTS["through_unet"],
-                    "Guide by the gradient through the U-Net, as the papers do. Off: faster and with far less memory, "
-                    "for large networks on small GPUs; the picture is another, and weights may want another value.",
+                    "Guide by the gradient through the U-Net, as the papers do. Off: faster and with less memory, for "
+                    "large networks on small GPUs; the picture is another, and weights may want another value.",
                     advanced=True,
                 ),
             },
