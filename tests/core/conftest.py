@@ -8,6 +8,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from qs_core import unets
 from qs_core.features.clip import CLIP
@@ -100,3 +101,25 @@ def picture():
         return torch.nn.functional.interpolate(torch.stack(coarse), (height, width), mode="bilinear")
 
     return make
+
+
+class Operations(TorchDispatchMode):
+    """The names of the operations within."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        self.names.append(str(function))
+        return function(*arguments, **(options or {}))
+
+    def count(self, part: str) -> int:
+        """How many have the part in their name."""
+        return sum(part in name for name in self.names)
+
+
+@pytest.fixture
+def operations() -> type[Operations]:
+    """A context that counts what torch is told to do."""
+    return Operations

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch.nn.functional import interpolate
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from qs_core.anchors import Anchors, route_at
 from qs_core.crops import Crops, cut, homographies
@@ -24,21 +23,6 @@ SAME = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums in another order; gradients 
 CROPS = Crops(6, (0.1, 0.5))
 WEIGHTS = {"clip_global": 5.0, "clip_directional": 3.0}
 STATE = 10
-
-
-class Seen(TorchDispatchMode):
-    """The names of the operations within."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.names.append(str(function))
-        return function(*arguments, **(options or {}))
-
-    def count(self, part: str) -> int:
-        return sum(part in name for name in self.names)
 
 
 def attending(model):
@@ -110,12 +94,12 @@ def test_of_a_batch_one_picture_s_crops_are_held_at_a_time(tiny_clip, picture):
     assert kept == [[k == row for k in range(3)] for row in range(3)]
 
 
-def test_the_encoder_stops_at_the_last_layer_that_is_read(learned, picture):
+def test_the_encoder_stops_at_the_last_layer_that_is_read(operations, learned, picture):
     t, x = torch.zeros(1), picture(1)
     whole, last = learned.encode(x, t), 2
-    with Seen() as all_blocks:
+    with operations() as all_blocks:
         learned.encode(x, t)
-    with Seen() as some_blocks:
+    with operations() as some_blocks:
         part = learned.encode(x, t, last=last)
     assert len(part) == last + 1 and all(torch.equal(a, b) for a, b in zip(part, whole, strict=False))
     assert some_blocks.count("convolution") < all_blocks.count("convolution")
@@ -165,9 +149,9 @@ def ddpm():
 
 
 @pytest.mark.parametrize("family", ["adm", "ddpm"])
-def test_attention_in_the_unet_is_fused(learned, picture, family):
+def test_attention_in_the_unet_is_fused(operations, learned, picture, family):
     model = learned if family == "adm" else ddpm()
-    with Seen() as seen:
+    with operations() as seen:
         model.unet(picture(1), torch.tensor([300.0]))
     blocks = [module for module in model.network.modules() if type(module).__name__ == "AttentionBlock"]
     assert blocks and seen.count("scaled_dot_product") == len(blocks)
@@ -186,7 +170,7 @@ def test_no_gradient_of_a_parameter_is_computed(learned, terms, picture):
     assert weights and not any(t.requires_grad for t in weights)
 
 
-def test_a_step_asks_the_device_once(learned, terms, picture, monkeypatch):
+def test_a_step_asks_the_device_once(operations, learned, terms, picture, monkeypatch):
     """Reading a value waits for all that the device was given; a step with any number of losses reads once."""
     source, schedule, lists, tolist = picture(1, 2), learned.schedule("50"), [], torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: lists.append(tensor) or tolist(tensor))
@@ -194,7 +178,7 @@ def test_a_step_asks_the_device_once(learned, terms, picture, monkeypatch):
     def reads(which):
         lists.clear()
         bound = bind(which, source, seeded([3, 4]))
-        with Seen() as seen:
+        with operations() as seen:
             next(sample(learned, schedule, source, STATE, ddpm_step, bound, seeded([5, 6])))
         return seen.count("_local_scalar_dense"), len(lists)
 

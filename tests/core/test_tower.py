@@ -4,7 +4,6 @@ import open_clip
 import pytest
 import torch
 from open_clip.transformer import VisionTransformer
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from qs_core.features import tower
 
@@ -90,21 +89,9 @@ def test_it_follows_weights_that_are_changed_in_place_or_replaced():
     assert not torch.allclose(before, visual(x), rtol=0.1)
 
 
-class Seen(TorchDispatchMode):
-    """The names of the operations within."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        self.names.append(str(function))
-        return function(*arguments, **(options or {}))
-
-
-def test_attention_is_fused_and_nothing_of_a_frozen_tower_is_differentiated():
+def test_attention_is_fused_and_nothing_of_a_frozen_tower_is_differentiated(operations):
     visual, kept = network(**QUICK), []
-    with Seen() as seen, torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+    with operations() as seen, torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         with_gradient(lambda leaf: tower.embed(visual, leaf), crops(20))
     assert sum("scaled_dot_product" in name and "backward" not in name for name in seen.names) == 3
     assert not [name for name in seen.names if "softmax" in name]

@@ -52,13 +52,13 @@ def test_batch_independence_of_the_other_starts(invert, photo, start):
     assert (together.x_t[1] - alone.x_t[0]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("options", [{}, {"start": "noised"}])
-def test_the_nodes_give_the_picture_of_the_library(pack, invert, sample, photo, options):
+@pytest.mark.parametrize("inverting, sampling", [({}, {}), ({"start": "noised"}, {}), ({}, {"through_unet": False})])
+def test_the_nodes_give_the_picture_of_the_library(pack, invert, sample, photo, inverting, sampling):
     stylize = pack.part("qs_core.pipeline").stylize
     picture = photo[0].movedim(-1, 0).contiguous().clone() * 2 - 1
-    settings = {"steps": "6", "skip": 3, "size": 32, "crops": 4, "seed": 11, "clip_dtype": "float32", **options}
-    expected = (stylize(picture, "a sketch with crayon", **settings).picture + 1) / 2
-    result = sample(invert(photo, start_seed=11, **options), seed=11)
+    settings = {"steps": "6", "skip": 3, "size": 32, "crops": 4, "seed": 11, "clip_dtype": "float32"}
+    expected = (stylize(picture, "a sketch with crayon", **settings, **inverting, **sampling).picture + 1) / 2
+    result = sample(invert(photo, start_seed=11, **inverting), seed=11, **sampling)
     assert torch.allclose(result[0], expected.clamp(0, 1).movedim(0, -1), atol=1e-5)
 
 
