@@ -1,14 +1,12 @@
 """The reference and ourselves on the same work, in turn; and each one's memory, alone."""
 
-import json
-import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import report
 from .cases import Case
-from .measuring import Spread, child, in_turn, load_average, walk_of, weights_of, whole
+from .measuring import Spread, in_turn, load_average, measured_apart, walk_of, weights_of, whole
 from .reference import checkout
 
 
@@ -29,17 +27,11 @@ def compare(case: Case, variants: dict[str, Case], count: int, memory_steps: int
         raise SystemExit("The reference knows random anchors alone.")
     sides = {"reference": ("reference", case), **{name: ("ours", its) for name, its in variants.items()}}
     with weights_of(case) as weights, tempfile.TemporaryDirectory() as output:
-        alone = [_alone(side, its, weights, memory_steps) for side, its in sides.values()]
+        alone = [measured_apart(*each, weights, memory_steps) if memory_steps else {} for each in sides.values()]
         walks = [walk_of(side, its, weights, Path(output))() for side, its in sides.values()]
         steps = in_turn(walks, count, case.device)
         whole_edits = [whole(walk, case.device) if edits else None for walk in walks]
     return [Figures(*figures) for figures in zip(sides, steps, alone, whole_edits, strict=True)]
-
-
-def _alone(side: str, case: Case, weights: Path, count: int) -> dict:
-    if not count:
-        return {}
-    return json.loads(child("alone", case, "--side", side, "--weights", str(weights), "--count", str(count)))
 
 
 def markdown(figures: list[Figures]) -> str:
@@ -47,10 +39,9 @@ def markdown(figures: list[Figures]) -> str:
     reference, rows = figures[0], []
     for each in figures:
         pairs = [theirs / own for theirs, own in zip(reference.step, each.step, strict=True)]
-        ratio = f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
         edit = "–" if each.edit is None else f"{each.edit[1]:.1f} ({each.edit[0]:.1f})"
         memory = (report.gigabytes(part) for part in (most(each.memory), each.memory.get("walking")))
-        rows.append([each.name, each.step, ratio, *memory, edit])
+        rows.append([each.name, each.step, report.spread(pairs, ".2f"), *memory, edit])
     heads = ["", "seconds a guided step", "times faster", "peak memory, GB", "of that, inverting and guiding"]
     return report.table([*heads, "seconds an edit"], rows)
 

@@ -186,6 +186,11 @@ def walk_of(side: str, case: Case, weights: Path, output: Path) -> Callable[[], 
     return lambda: reference.Reference(case, weights, output).begin
 
 
+def measured_apart(side: str, case: Case, weights: Path, count: int) -> dict:
+    """`peak_of` one side in a process of its own."""
+    return json.loads(child("alone", case, "--side", side, "--weights", str(weights), "--count", str(count)))
+
+
 def measure_alone(side: str, case: Case, weights: str, count: int) -> str:
     """The hidden command `alone`: JSON of `peak_of` one side, nothing else having run in this process."""
     with tempfile.TemporaryDirectory() as output:

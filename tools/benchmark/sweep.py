@@ -1,12 +1,11 @@
 """Ourselves over the settings that cost: each value in a process of its own, time and peak memory."""
 
-import json
 from pathlib import Path
 
 from . import report
 from .against import most
 from .cases import Case
-from .measuring import Spread, child, load_average, weights_of
+from .measuring import Spread, load_average, measured_apart, weights_of
 
 
 def run(case: Case, varied: list[tuple[str, list[str]]], count: int, plot: Path | None) -> str:
@@ -17,8 +16,7 @@ def run(case: Case, varied: list[tuple[str, list[str]]], count: int, plot: Path 
             its = case.but(name, value)
             # Fewer weights do for a smaller network, and they are not the same for another one.
             with weights_of(its) as weights:
-                told = child("alone", its, "--side", "ours", "--weights", str(weights), "--count", str(count + 1))
-            figures = json.loads(told)
+                figures = measured_apart("ours", its, weights, count + 1)
             taken = Spread(figures["seconds"])
             memory = [report.gigabytes(part) for part in (most(figures), figures["walking"], figures["networks"])]
             rows.append([name, value, taken, *memory])
