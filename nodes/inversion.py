@@ -10,7 +10,7 @@ from ..qs_core import pictures, transfer
 from ..qs_core.errors import InputError
 from ..qs_core.guidance import Economy
 from ..qs_core.pipeline import default_size
-from ..qs_core.randomness import batch_seeds, streams
+from ..qs_core.randomness import batch_seeds, named
 from ..qs_core.schedule import make_schedule
 from .masks import Dial, feathered
 from .seam import (
@@ -189,7 +189,7 @@ class EncodeInvertDDIM:
         device = bring(model, memory=walk_bytes(core, source))
 
         def states(rows: slice, _: Economy) -> tuple[Tensor, int]:
-            randomness = streams(seeds[rows]).start  # anew at each attempt
+            randomness = named(seeds[rows], "start")  # anew at each attempt
             walk = transfer.begin(core, schedule, source[rows].to(device), skip, start, randomness)
             for number, reached in enumerate(walk, 1):
                 tell(rows, number, frame.restore(reached.x))

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..qs_core import transfer
 from ..qs_core.errors import InputError
-from ..qs_core.guidance import Economy
+from ..qs_core.guidance import Economy, bind
 from ..qs_core.losses.base import Term
-from ..qs_core.randomness import batch_seeds, streams
+from ..qs_core.randomness import batch_seeds, named
 from ..qs_core.settings import TERMS, Settings, parse_attend
 from .inversion import Inverted
 from .losses import Losses, Recipe, networks
@@ -194,7 +194,7 @@ class QSAttnGuidedSampler:
 def merged(losses: Losses) -> Losses:
     """Of each kind the losses of loss nodes, else a style preset's, else the sampler's own; VGG has none of these.
 
-    In the order of TERMS: randomness goes by it, so that a node with the sampler's own values changes nothing.
+    In the order of TERMS, so that a node with the sampler's own values changes nothing.
     """
     return tuple(recipe for kind in TERMS for recipe in _of_kind(kind, losses))
 
@@ -256,8 +256,8 @@ def walk(
     inversion: transfer.Inversion, plan: Plan, dial: Dial, seeds: Sequence[int], thrift: Economy
 ) -> Iterator[tuple[int, Tensor]]:
     """After each step its number, from 1, and the picture so far (B, 3, h, w): the predicted one, then the result."""
-    s, randomness = plan.settings, streams(seeds)
+    s = plan.settings
     step = transfer.step_function(s.sampler, s.eta)
-    bound = transfer.bind_terms(inversion, plan.terms(inversion), randomness.losses)
-    for reached in transfer.restyle(inversion, bound, step, randomness.noise, dial.fitted, thrift, s.shortcuts):
+    bound = bind(plan.terms(inversion), inversion.source, seeds)
+    for reached in transfer.restyle(inversion, bound, step, named(seeds, "noise"), dial.fitted, thrift, s.shortcuts):
         yield inversion.start - reached.i, reached.x0 if reached.i else reached.x

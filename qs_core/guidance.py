@@ -7,6 +7,7 @@ U-Net once. Peak memory is the U-Net's graph plus the largest loss, not the sum 
 
 import gc
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -17,7 +18,7 @@ from torch import Tensor
 from .errors import MemoryShortage, NonFiniteError
 from .losses.base import BoundLoss, Term, Values, View
 from .model import DiffusionModel, Prediction
-from .randomness import Generators, remember, rewind, spawn
+from .randomness import Generators, named, remember, rewind
 from .schedule import Schedule
 from .unets.recompute import recomputing
 
@@ -124,10 +125,18 @@ class Guided(NamedTuple):
     losses: dict[str, Tensor]
 
 
-def bind(terms: Sequence[Term], source: Tensor, generators: Generators) -> tuple[BoundTerm, ...]:
-    """Bind each active term to the source (B, 3, H, W); each draws from generators of its own."""
-    own = [(term, spawn(generators)) for term in terms if term.active]
-    return tuple(BoundTerm(term, term.loss.against(source, its), its) for term, its in own)
+def bind(terms: Sequence[Term], source: Tensor, seeds: Sequence[int]) -> tuple[BoundTerm, ...]:
+    """Bind each active term to the source (B, 3, H, W). Its random stream is that of its loss's name and the seeds.
+
+    The second term of one name has a stream of its own, also where the first has weight 0.
+    """
+    seen, bound = Counter(), []
+    for term in terms:
+        seen[term.loss.name] += 1
+        if term.active:
+            its = named(seeds, f"{term.loss.name} {seen[term.loss.name]}")
+            bound.append(BoundTerm(term, term.loss.against(source, its), its))
+    return tuple(bound)
 
 
 def evaluate(

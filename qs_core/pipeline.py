@@ -20,13 +20,14 @@ from .features.clip import CLIP, TextDirection, text_direction
 from .features.openclip import load_clip
 from .features.vgg import VGG19, load_vgg
 from .features.weights import Announce
+from .guidance import bind
 from .losses.base import Term
 from .losses.contrastive import BoundContrastive
 from .model import DTYPES, DiffusionModel, load_model
-from .randomness import Generators, batch_seeds, streams
+from .randomness import Generators, batch_seeds, named
 from .samplers import Step
 from .settings import Settings, choose_clip_dtype, choose_device, choose_dtype, make_terms
-from .transfer import Inversion, begin, bind_terms, count_steps, restyle, step_function
+from .transfer import Inversion, begin, count_steps, restyle, step_function
 
 Progress = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
 State = tuple[Tensor, int]  # x_t (1, 3, H, W) and its number
@@ -220,14 +221,14 @@ def _walk(
     progress: Progress | None,
     keep: "Kept",
 ) -> Iterator[Restyled]:
-    model, randomness = networks.model, streams(seeds)
+    model = networks.model
     clock = time.perf_counter()
-    inversion = _invert(job, s, model, randomness.start, progress, keep)
+    inversion = _invert(job, s, model, named(seeds, "start"), progress, keep)
     inverted = time.perf_counter()
-    bound = bind_terms(inversion, job.terms, randomness.losses)
+    bound = bind(job.terms, inversion.source, seeds)
     economy, step = s.economy, step_function(s.sampler, s.eta)
     taken, times, last = [], [], time.perf_counter()
-    for done in restyle(inversion, bound, step, randomness.noise, job.dial, economy, s.shortcuts):
+    for done in restyle(inversion, bound, step, named(seeds, "noise"), job.dial, economy, s.shortcuts):
         taken.append(done.losses)  # read at the end: reading waits for the device
         times.append(time.perf_counter() - last)
         _tell(progress, "sampling", inversion.start - done.i, inversion.start, done)

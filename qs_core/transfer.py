@@ -10,12 +10,12 @@ from torch import Tensor
 
 from .anchors import Anchors
 from .errors import InputError
-from .guidance import FULL, BoundTerm, Economy, Shortcuts, bind
+from .guidance import FULL, BoundTerm, Economy, Shortcuts
 from .losses.base import Term
 from .losses.contrastive import Contrastive
 from .model import DiffusionModel
 from .pictures import composite
-from .randomness import Generators, normal, spawn
+from .randomness import Generators, normal
 from .samplers import Step, StepFunction, ddim_step, ddpm_step, invert, sample
 from .schedule import Schedule
 
@@ -84,11 +84,6 @@ def step_function(sampler: str, eta: float = 0.0) -> StepFunction:
     if not 0 <= eta <= 1:
         raise InputError(f"eta {eta} is outside 0 to 1.")
     return ddpm_step if sampler == "ddpm" else ddim_step(eta)
-
-
-def bind_terms(inversion: Inversion, terms: Sequence[Term], generators: Generators) -> tuple[BoundTerm, ...]:
-    """Bind the terms to the inversion's source, with randomness of their own."""
-    return bind(terms, inversion.source, spawn(generators))
 
 
 def restyle(

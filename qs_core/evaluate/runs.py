@@ -30,12 +30,14 @@ from ..features.clip import CLIP, TextDirection, text_direction
 from ..features.lpips import load_lpips
 from ..features.vit import load_vit
 from ..features.weights import Announce
+from ..guidance import bind
 from ..losses.base import Term
+from ..losses.contrastive import Contrastive
 from ..model import DiffusionModel
 from ..pipeline import default_size, load, open_clip_by_name
-from ..randomness import streams
-from ..settings import Settings, choose_device, make_term
-from ..transfer import Inversion, begin, bind_terms, restyle, step_function
+from ..randomness import named
+from ..settings import Settings, choose_device, make_terms
+from ..transfer import Inversion, begin, restyle, step_function
 
 ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, settings, height, width → the term
 KEY = ("method", "weight", "prompt", "picture", "seed")
@@ -211,13 +213,13 @@ class Bench:
     def _edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
         """The rows of pictures of one size, each with its seed. Writes the pictures."""
         s = cell.settings(self.plan)
-        randomness = streams([seed for _, seed in pairs])
-        inversion = self._invert([name for name, _ in pairs], s, randomness.start)
+        seeds = [seed for _, seed in pairs]
+        inversion = self._invert([name for name, _ in pairs], s, named(seeds, "start"))
         begun = time.perf_counter()
         terms = self._terms(cell, s, *inversion.source.shape[-2:])
-        bound = bind_terms(inversion, terms, randomness.losses)
+        bound = bind(terms, inversion.source, seeds)
         step = step_function(s.sampler, s.eta)
-        *_, last = restyle(inversion, bound, step, randomness.noise, economy=s.economy, shortcuts=s.shortcuts)
+        *_, last = restyle(inversion, bound, step, named(seeds, "noise"), economy=s.economy, shortcuts=s.shortcuts)
         seconds = (time.perf_counter() - begun) / len(pairs)
         rows = [{**cell.row(*pair), "seconds": round(seconds, 3)} for pair in pairs]
         measured = self.measure([name for name, _ in pairs], last.x, cell.prompt)
@@ -229,11 +231,12 @@ class Bench:
         return rows
 
     def _terms(self, cell: Cell, s: Settings, height: int, width: int) -> list[Term]:
-        kinds = ["clip", "mse", "range", *(["vgg"] if self.vgg else [])]
-        terms = [make_term(kind, s, self.model, self.texts[cell.prompt], height, width, self.vgg) for kind in kinds]
-        if cell.method.content:
-            return [*terms, cell.method.content(self.model, s, height, width)]
-        return [*terms, make_term("contrastive", s, self.model, self.texts[cell.prompt], height, width, None)]
+        """Those of `make_terms`, with the method's own contrastive one where it brings one."""
+        terms = make_terms(s, self.model, self.texts[cell.prompt], height, width, self.vgg)
+        if not cell.method.content:
+            return list(terms)
+        content = cell.method.content(self.model, s, height, width)
+        return [content if isinstance(term.loss, Contrastive) else term for term in terms]
 
     def _invert(self, names: Sequence[str], s: Settings, generators) -> Inversion:
         """The start of each picture. But for noise that is drawn, it is computed once for all methods and prompts."""

@@ -35,8 +35,11 @@ BoundLoss = Callable[[View], Values]
 class Loss(Protocol):
     """Bound once to a source; the bound loss maps each view to one value per image, by name.
 
-    What stands above the returned function costs once per picture, what stands inside costs each step.
+    What stands above the returned function costs once per picture, what stands inside costs each step. `name` is the
+    name of its random stream.
     """
+
+    name: str
 
     def against(self, source: Tensor, generators: Generators) -> BoundLoss: ...
 

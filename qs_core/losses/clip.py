@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from einops import rearrange, reduce
@@ -44,6 +44,7 @@ class CLIPLoss:
     copy of it per crop at each step, to the same end, and draws other crops for each of the two losses.
     """
 
+    name: ClassVar[str] = "clip"
     text: TextDirection
     crops: Crops = Crops()
     late: Late | None = None

@@ -7,6 +7,7 @@ feature of the same anchor, among the source's features of all anchors.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,6 +47,7 @@ class Contrastive:
     Deviation: against the clean source, encoded once, so that its attention is computed once; ZeCon noises it anew.
     """
 
+    name: ClassVar[str] = "contrastive"
     encode: Encode
     anchors: Anchors
     tau: float = 0.07

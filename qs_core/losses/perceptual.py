@@ -1,6 +1,7 @@
 """VGG-19 content loss: mean squared difference of shallow features."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from einops import reduce
@@ -18,6 +19,7 @@ class VGGContent:
     Deviation: VGG sees [0, 1] normalised as it was trained; ZeCon normalises [-1, 1] as if it were [0, 1].
     """
 
+    name: ClassVar[str] = "vgg"
     vgg: VGG19
 
     def against(self, source: Tensor, generators: Generators) -> BoundLoss:

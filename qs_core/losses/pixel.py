@@ -1,6 +1,7 @@
 """Losses on pixels: mean squared error to the source, and the range penalty on x0."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from einops import reduce
 from torch import Tensor
@@ -16,6 +17,8 @@ class MSE:
     Deviation: against the clean source; ZeCon noises it anew at each step.
     """
 
+    name: ClassVar[str] = "mse"
+
     def against(self, source: Tensor, generators: Generators) -> BoundLoss:
         return lambda view: {"mse": reduce((view.estimate - source).square(), "b c h w -> b", "mean")}
 
@@ -23,6 +26,8 @@ class MSE:
 @dataclass(frozen=True)
 class Range:
     """Mean squared distance of x0 from [-1, 1]."""
+
+    name: ClassVar[str] = "range"
 
     def against(self, source: Tensor, generators: Generators) -> BoundLoss:
         return range_loss

@@ -21,7 +21,7 @@ from qs_core.pipeline import load, stylize
 from qs_core.randomness import normal, seeded
 from qs_core.samplers import ddim_step, sample
 from qs_core.settings import Settings
-from qs_core.transfer import Inversion, bind_terms, content_term, restyle
+from qs_core.transfer import Inversion, content_term, restyle
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 from qs_core.unets.recompute import recomputing, run
 
@@ -63,7 +63,7 @@ class Shortage:
 
 
 def gradient(model, terms, source, economy=None, seeds=(3, 4)):
-    bound = bind(terms, source, seeded(seeds))
+    bound = bind(terms, source, seeds)
     return evaluate(model, model.schedule("50"), source, 10, bound, None, economy)
 
 
@@ -123,7 +123,7 @@ def test_without_crops_the_unet_is_the_first_to_spare(learned, picture):
     economy = Economy()
 
     class Short:
-        attempts = 0
+        name, attempts = "short", 0
 
         def against(self, source, generators):
             def loss(view):
@@ -156,7 +156,7 @@ def test_where_the_unet_itself_runs_short_its_blocks_are_the_first_to_spare(monk
 
 def test_a_loss_without_crops_spares_no_crops_of_another(learned, terms, picture):
     class Short:
-        attempts = 0
+        name, attempts = "short", 0
 
         def against(self, source, generators):
             def loss(view):
@@ -237,7 +237,7 @@ def test_a_walk_keeps_the_level_and_ends_at_the_same_picture(monkeypatch, learne
     inversion = Inversion(learned, schedule, source, x, 4)
 
     def walk(economy=None):
-        bound = bind_terms(inversion, terms, seeded([5, 6]))
+        bound = bind(terms, inversion.source, [5, 6])
         return list(restyle(inversion, bound, ddim_step(0.5), seeded([7, 8]), economy=economy))
 
     plain, economy = walk(), Economy()
@@ -253,9 +253,9 @@ def test_after_a_fallback_the_generators_stand_where_they_would_have_stood(
     monkeypatch, learned, tiny_clip, terms, picture
 ):
     source, schedule = picture(1), learned.schedule("50")
-    plain = bind(terms, source, seeded([3]))
+    plain = bind(terms, source, [3])
     evaluate(learned, schedule, source, 10, plain, None)
-    bound = bind(terms, source, seeded([3]))
+    bound = bind(terms, source, [3])
     Shortage(monkeypatch, learned, tiny_clip, 3)
     evaluate(learned, schedule, source, 10, bound, None, Economy())
     for one, other in zip(bound, plain, strict=True):
@@ -290,7 +290,7 @@ class Peak(TorchDispatchMode):
 
 
 def peak(model, terms, source, economy):
-    bound = bind(terms, source, seeded([3]))
+    bound = bind(terms, source, [3])
     with Peak() as memory:
         evaluate(model, model.schedule("50"), source, 10, bound, None, economy)
     return memory.most
@@ -352,7 +352,7 @@ def test_computing_again_ends_with_its_block():
 def test_sample_takes_an_economy(monkeypatch, learned, tiny_clip, terms, picture):
     source, economy = picture(1), Economy()
     Shortage(monkeypatch, learned, tiny_clip, 1)
-    bound = bind(terms, source, seeded([0]))
+    bound = bind(terms, source, [0])
     (step,) = sample(learned, learned.schedule("50"), source, 1, ddim_step(), bound, economy=economy)
     assert economy.at_once == 3 and torch.isfinite(step.x).all()
 

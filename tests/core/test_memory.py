@@ -32,7 +32,7 @@ def test_repeated_runs_hold_no_more_than_one(learned, tiny_clip, picture):
     )
 
     def run():
-        bound = bind(terms, source, seeded([3, 4]))
+        bound = bind(terms, source, [3, 4])
         for _ in sample(learned, learned.schedule("50"), source, 3, ddpm_step, bound, seeded([5, 6])):
             pass
 

@@ -79,7 +79,7 @@ def guided(model, source, seeds, steps=6, step=ddpm_step):
 
     anchors = Anchors("global", 16, frozenset({2, 3}))
     terms = (Term(20, Contrastive(encode, anchors)), Term(200.0, MSE()), Term(50.0, Range()))
-    bound = bind(terms, source, generators)
+    bound = bind(terms, source, seeds)
     return last(sample(model, schedule, x, steps, step, bound, generators))
 
 
@@ -149,6 +149,6 @@ def test_guidance_brings_the_picture_nearer_to_the_source(calm, picture):
     source, schedule = picture(1), calm.schedule("50")
     x = schedule.diffuse(source, normal(source, seeded([1])), 10)
     free = last(sample(calm, schedule, x, 10, ddpm_step)).x
-    bound = bind((Term(3000.0, MSE()),), source, seeded([1]))
+    bound = bind((Term(3000.0, MSE()),), source, [1])
     pulled = last(sample(calm, schedule, x, 10, ddpm_step, bound)).x
     assert (pulled - source).square().mean() < 0.5 * (free - source).square().mean()

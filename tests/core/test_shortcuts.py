@@ -34,7 +34,7 @@ def test_past_the_unet_the_gradient_is_that_of_a_gaussian_s_posterior_mean(learn
     x0 = predicted + math.sqrt(alpha_bar) * (x_t - x)
     estimate = math.sqrt(1 - alpha_bar) * x0 + (1 - math.sqrt(1 - alpha_bar)) * x_t
     view = View(estimate, x0, None, 0)
-    bound = bind(terms, source, seeded([0, 1]))
+    bound = bind(terms, source, [0, 1])
     (expected,) = torch.autograd.grad(sum(one.term.weigh(one.loss(view)).sum() for one in bound), x_t)
     past = evaluate(learned, schedule, x, STATE, bound, None, through_unet=False)
     torch.testing.assert_close(past.gradient, expected, rtol=1e-4, atol=1e-6)
@@ -46,7 +46,7 @@ def test_past_the_unet_the_gradient_is_that_of_a_gaussian_s_posterior_mean(learn
 
 def test_past_the_unet_it_keeps_nothing(learned, terms, picture):
     kept = []
-    bound = bind(terms, picture(1), seeded([0]))
+    bound = bind(terms, picture(1), [0])
     weights = {parameter.untyped_storage().data_ptr() for parameter in learned.network.parameters()}
 
     def keep(tensor):
@@ -68,7 +68,7 @@ def test_the_steps_between_are_not_guided(learned, terms, picture, every):
         seen.append(gradient is not None)
         return ddim_step()(schedule, x_t, prediction, gradient, i, noise)
 
-    bound = bind(terms, source, seeded([0]))
+    bound = bind(terms, source, [0])
     walk = list(sample(learned, schedule, source, 6, step, bound, None, None, Shortcuts(every=every)))
     assert [bool(one.losses) for one in walk] == seen == [k % every == 0 for k in range(6)]
 

@@ -9,12 +9,13 @@ from PIL import Image
 
 from qs_core import demo, pictures
 from qs_core.errors import InputError
+from qs_core.guidance import bind
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
 from qs_core.pipeline import load, stylize
-from qs_core.randomness import seeded, streams
+from qs_core.randomness import named, seeded
 from qs_core.settings import Settings, make_terms
-from qs_core.transfer import Inversion, begin, bind_terms, restyle, source_at, step_function, step_share
+from qs_core.transfer import Inversion, begin, restyle, source_at, step_function, step_share
 
 ENDS = {"rtol": 0, "atol": 1e-6}
 
@@ -33,7 +34,7 @@ def begun(model, source, start="inverted", states=3):
 def walked(inversion, *strength, sampler="ddim"):
     """The picture of a walk that pulls every pixel towards grey, so that it changes everywhere."""
     grey = replace(inversion, source=torch.zeros_like(inversion.source))
-    bound = bind_terms(grey, (Term(500.0, MSE()),), [])
+    bound = bind((Term(500.0, MSE()),), grey.source, [])
     generators = seeded(range(len(inversion.source)))
     return last(restyle(inversion, bound, step_function(sampler, 0.5), generators, *strength)).x
 
@@ -143,9 +144,8 @@ def test_the_dial_is_even_on_the_built_in_model():
 
     def distances(dial):
         """At the network's size, and at the original's, each composed with the source."""
-        randomness = streams([0])
-        bound = bind_terms(inversion, make_terms(s, networks.model, networks.text, 32, 32), randomness.losses)
-        x = last(restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise, dial)).x
+        bound = bind(make_terms(s, networks.model, networks.text, 32, 32), inversion.source, [0])
+        x = last(restyle(inversion, bound, step_function(s.sampler, s.eta), named([0], "noise"), dial)).x
         small = pictures.composite(x, source, pictures.coverage(dial))
         large = pictures.composite(frame.restore(x, "original"), photo, pictures.coverage(dial))
         return [float((a - b).square().mean().sqrt()) for a, b in ((small, source), (large, photo))]

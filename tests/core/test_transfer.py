@@ -5,10 +5,11 @@ import torch
 
 from qs_core.anchors import Anchors
 from qs_core.errors import InputError
+from qs_core.guidance import bind
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
 from qs_core.randomness import seeded
-from qs_core.transfer import STARTS, Inversion, begin, bind_terms, content_term, restyle, step_function
+from qs_core.transfer import STARTS, Inversion, begin, content_term, restyle, step_function
 
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
 
@@ -96,7 +97,7 @@ def test_guided_by_content_and_pixels_a_walk_ends_near_the_source(calm, picture)
     inversion = Inversion(calm, schedule, source, reached.x, reached.i)
 
     def ends(*terms):
-        bound = bind_terms(inversion, terms, seeded([1]))
+        bound = bind(terms, inversion.source, [1])
         return last(restyle(inversion, bound, step_function("ddpm"), seeded([2])))
 
     free = ends()

@@ -9,11 +9,12 @@ import torch
 from qs_core.features.clip import text_direction
 from qs_core.features.openclip import load_clip
 from qs_core.features.vgg import load_vgg
+from qs_core.guidance import bind
 from qs_core.losses.contrastive import Contrastive
 from qs_core.model import DTYPES, load_model
-from qs_core.randomness import batch_seeds, streams
+from qs_core.randomness import batch_seeds, named
 from qs_core.settings import REFERENCE_AREA, Settings, choose_clip_dtype, make_terms
-from qs_core.transfer import Inversion, begin, bind_terms, restyle, step_function
+from qs_core.transfer import Inversion, begin, restyle, step_function
 
 from .cases import CROP_AREA, REFERENCE_LAYERS, WEIGHTS, Case, clip_name, config_of, picture
 
@@ -40,13 +41,13 @@ class Ours:
     def begin(self) -> Iterator[object]:
         """DDIM inversion at once, then the guided steps as they are asked for."""
         s, model = self.settings, self.model
-        schedule, randomness = model.schedule(s.steps), streams(batch_seeds(s.seed, self.case.batch))
+        schedule, seeds = model.schedule(s.steps), batch_seeds(s.seed, self.case.batch)
         source = picture(self.case).to(self.device)
-        *_, reached = begin(model, schedule, source, s.skip, s.start, randomness.start)
+        *_, reached = begin(model, schedule, source, s.skip, s.start, named(seeds, "start"))
         inversion = Inversion(model, schedule, source, reached.x, reached.i)
-        terms = bind_terms(inversion, self.terms(), randomness.losses)
+        terms = bind(self.terms(), source, seeds)
         step = step_function(s.sampler, s.eta)
-        return restyle(inversion, terms, step, randomness.noise, s.strength, self.economy, s.shortcuts)
+        return restyle(inversion, terms, step, named(seeds, "noise"), s.strength, self.economy, s.shortcuts)
 
     def terms(self):
         """The losses of the settings; the contrastive one on ZeCon's layers unless the case wants our own."""
