@@ -298,10 +298,10 @@ def _veined(drawn: Array, vein: Array, rng: Rng) -> Array:
 
 POP_PALETTES = (
     ((0.10, 0.05, 0.35), (0.93, 0.08, 0.50), (1.00, 0.50, 0.10), (1.00, 0.90, 0.15)),
-    ((0.05, 0.05, 0.08), (0.05, 0.55, 0.85), (1.00, 0.35, 0.62), (1.00, 0.93, 0.20)),
+    ((0.10, 0.04, 0.30), (0.05, 0.55, 0.85), (1.00, 0.35, 0.62), (1.00, 0.93, 0.20)),
     ((0.35, 0.03, 0.40), (0.95, 0.13, 0.20), (0.15, 0.80, 0.75), (1.00, 0.95, 0.55)),
     ((0.03, 0.10, 0.42), (0.00, 0.65, 0.45), (1.00, 0.45, 0.70), (1.00, 0.88, 0.10)),
-    ((0.08, 0.02, 0.10), (0.90, 0.05, 0.42), (0.20, 0.70, 0.95), (0.85, 1.00, 0.25)),
+    ((0.02, 0.16, 0.30), (0.90, 0.05, 0.42), (0.20, 0.70, 0.95), (0.85, 1.00, 0.25)),
     ((0.45, 0.00, 0.30), (0.15, 0.30, 0.90), (1.00, 0.55, 0.05), (1.00, 0.75, 0.85)),
 )
 
@@ -309,20 +309,20 @@ POP_PALETTES = (
 def _pop_art(picture: Array, k: Knobs, rng: Rng) -> Array:
     """Screen print: a few flat loud colours by tone, black laid on askew, dots between two of the tones."""
     lum = luminance(picture)
-    tone = stretch(local_tone(blur(kuwahara(picture, 2), 0.8) @ np.array([0.3, 0.59, 0.11], np.float32), 0.8, 12))
+    tone = local_tone(luminance(blur(kuwahara(picture, 2), 0.8)), 0.8, 12.0) ** 0.8
     double = _twice(tone)
     warm = _twice(blur(picture[..., 0] - picture[..., 2], 1.5)) > k["warm"]
     first, second = rng.choice(len(POP_PALETTES), 2, replace=False)
     palettes = np.array([POP_PALETTES[first], POP_PALETTES[second]], np.float32)
     palettes[1, 0] = palettes[0, 0]
-    limits = (0.20, 0.46, 0.74)
+    limits = (0.22, 0.46, 0.74)
     level = _steps(double, limits)
     flat = palettes[warm.astype(np.intp), level]
     dots = _dots(double.shape, 2 * k["dot"], k["angle"])
     dotted = (dots > 1.0 - 0.9 * (limits[2] - double) / (limits[2] - limits[1])) & (level == 2)
     flat = mix(flat, palettes[warm.astype(np.intp), np.ones_like(level)], dotted[..., None].astype(np.float32))
     shift = rng.choice([-1.0, 1.0], 2) * k["shift"]
-    key = np.maximum(smoothstep(double, 0.14, 0.09), smoothstep(_twice(contour_lines(lum, 1.3, 1.0, 2.4)), 0.45, 0.6))
+    key = np.maximum(smoothstep(double, 0.09, 0.05), smoothstep(_twice(contour_lines(lum, 1.3, 1.0, 2.4)), 0.45, 0.6))
     key = displace(key, *(np.full(key.shape, 2.0 * s) for s in shift))
     out = _half(mix(flat, palettes[0, 0] * 0.3, key[..., None]))
     worn = noise(lum.shape, 1.5, 1.5, rng) + 0.8 * fractal_noise(lum.shape, 20, rng)
