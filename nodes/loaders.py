@@ -4,10 +4,10 @@ import logging
 
 from ..qs_core import demo, pictures
 from ..qs_core.errors import InputError
-from ..qs_core.model import DTYPES, load_model
+from ..qs_core.model import load_model
 from ..qs_core.pipeline import open_clip_by_name
+from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
-from ..qs_core.settings import choose_clip_dtype, choose_dtype
 from ..qs_core.specification import LARGEST_IMAGE, VARIANCES
 from .seam import (
     CLIP_FOLDER,
@@ -138,9 +138,11 @@ class LoadDiffusionModel:
         if use_new_attention_order != AUTO:
             options["use_new_attention_order"] = ORDERS[use_new_attention_order]
         label = None if class_label < 0 else class_label
-        model = load_model(model_path(model_name), dtype=choose_dtype(dtype), class_label=label, **options)
+        chosen = choose_dtype(dtype)
+        model = load_model(model_path(model_name), dtype=chosen, class_label=label, **options)
         if model.doubt:
-            logging.warning("QS: %s", model.doubt)
+            _announce(model.doubt)
+        warn_of_emulation(chosen, compute_device(), _announce)
         return (hold(model),)
 
 
@@ -206,7 +208,9 @@ class LoadOpenCLIP:
     def load(self, clip_name: str, pretrained: str, custom_name: str = "", dtype: str = AUTO):
         name, weights = _chosen(clip_name, pretrained, custom_name)
         clip = open_clip_by_name(name, weights, "cpu", announce=_announce)
-        clip.network.visual.to(DTYPES[choose_clip_dtype(dtype, clip, compute_device())])
+        chosen = choose_clip_dtype(dtype, clip, compute_device())
+        clip.network.visual.to(DTYPES[chosen])
+        warn_of_emulation(chosen, compute_device(), _announce)
         return (hold(clip),)
 
 

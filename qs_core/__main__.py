@@ -18,8 +18,8 @@ from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, wri
 from .evaluate import run as evaluate
 from .guidance import out_of_memory
 from .known import by_file, by_sha256
-from .model import DTYPES
 from .pipeline import run
+from .precision import DTYPES
 from .presets import PRESETS, preset
 from .randomness import batch_seeds
 from .schedule import NOISE

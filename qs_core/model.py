@@ -10,12 +10,11 @@ from torch import Tensor
 
 from . import demo, unets
 from .errors import InputError
+from .precision import DTYPES
 from .schedule import Schedule, make_schedule
 from .specification import Specification
 from .specification import read as specify
 from .unets.adm import Layer
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Prediction(NamedTuple):

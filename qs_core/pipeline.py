@@ -5,6 +5,7 @@ import platform
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,10 +24,11 @@ from .features.weights import Announce
 from .guidance import bind
 from .losses.base import Term
 from .losses.contrastive import BoundContrastive
-from .model import DTYPES, DiffusionModel, load_model
+from .model import DiffusionModel, load_model
+from .precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from .randomness import Generators, batch_seeds, named
 from .samplers import Step
-from .settings import Settings, choose_clip_dtype, choose_device, choose_dtype, make_terms
+from .settings import Settings, choose_device, make_terms
 from .transfer import Inversion, begin, count_steps, restyle, step_function
 
 Progress = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
@@ -142,8 +144,11 @@ def load(s: Settings, announce: Announce | None = None) -> Networks:
     device = choose_device(s.device)
     clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
     text = text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
-    clip.network.visual.to(DTYPES[choose_clip_dtype(s.clip_dtype, clip, device)])
-    model = load_model(s.model, device=device, dtype=choose_dtype(s.dtype), **(s.model_options or {}))
+    dtype, clip_dtype = choose_dtype(s.dtype), choose_clip_dtype(s.clip_dtype, clip, device)
+    for chosen in sorted({dtype, clip_dtype}):
+        warn_of_emulation(chosen, device, announce or warnings.warn)
+    clip.network.visual.to(DTYPES[clip_dtype])
+    model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
     return Networks(model, text, load_vgg(s.vgg_weights, device=device) if s.vgg else None)

@@ -9,15 +9,14 @@ import torch
 from .anchors import Anchors, Attention
 from .crops import Crops
 from .errors import InputError
-from .features.clip import CLIP, TextDirection
-from .features.tower import readable
+from .features.clip import TextDirection
 from .features.vgg import VGG19
 from .guidance import Economy, Shortcuts
 from .losses.base import Term
 from .losses.clip import CLIPLoss, Late
 from .losses.perceptual import VGGContent
 from .losses.pixel import MSE, Range
-from .model import DTYPES, DiffusionModel
+from .model import DiffusionModel
 from .pictures import OUTPUT_SIZES
 from .transfer import content_term
 
@@ -132,32 +131,6 @@ def choose_device(name: str) -> torch.device:
             f"Device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device cpu."
         ) from error
     return device
-
-
-def choose_dtype(name: str) -> str:
-    """The dtype of the U-Net's torso by name; "auto" is float32 everywhere."""
-    if name not in ("auto", *DTYPES):
-        raise InputError(f"dtype {name!r} is unknown; choose auto, {', '.join(DTYPES)}.")
-    return "float32" if name == "auto" else name
-
-
-def choose_clip_dtype(name: str, clip: CLIP, device: torch.device) -> str:
-    """The dtype of CLIP's image tower by name. "auto" is bfloat16 for a vision transformer on a device that has
-    instructions for it: faster, and with the built-in CLIP no eye can tell the pictures apart; else float32."""
-    if name != "auto":
-        return choose_dtype(name)
-    return "bfloat16" if readable(clip.network.visual) and computes_bfloat16(device) else "float32"
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether an x86 CPU or a CUDA GPU has instructions for bfloat16, as far as torch tells. Emulated, it is slower
-    than float32; of other devices nothing is known here."""
-    if device.type == "cuda":
-        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an older torch does not tell
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def choose_anchors(

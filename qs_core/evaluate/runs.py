@@ -42,7 +42,8 @@ from ..transfer import Inversion, begin, restyle, step_function
 ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, settings, height, width → the term
 KEY = ("method", "weight", "prompt", "picture", "seed")
 COLUMNS = (*KEY, "ssim", "gradient", "structure", "lpips", "directional", "clip_score", "probability")
-COLUMNS += ("seconds", "file")
+COLUMNS += ("seconds", "file", "dtype", "clip_dtype")
+TEXT = ("method", "prompt", "picture", "file", "dtype", "clip_dtype")
 # What can be swept, and over what by default: factors of both CLIP weights, or values of the contrastive one.
 SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "contrastive": (75.0, 300.0, 1200.0, 4800.0)}
 
@@ -175,6 +176,8 @@ class Bench:
         base = Settings(**{**plan.settings, "prompts": plan.prompts[:1]})
         networks = load(base, announce)
         self.model, self.vgg, guide = networks.model, networks.vgg, networks.text.clip
+        dtypes = {"dtype": self.model.network.dtype, "clip_dtype": guide.dtype}
+        self.precision = {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
         self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
         device = choose_device(base.device)
         self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device, announce)
@@ -221,7 +224,7 @@ class Bench:
         step = step_function(s.sampler, s.eta)
         *_, last = restyle(inversion, bound, step, named(seeds, "noise"), economy=s.economy, shortcuts=s.shortcuts)
         seconds = (time.perf_counter() - begun) / len(pairs)
-        rows = [{**cell.row(*pair), "seconds": round(seconds, 3)} for pair in pairs]
+        rows = [{**cell.row(*pair), "seconds": round(seconds, 3), **self.precision} for pair in pairs]
         measured = self.measure([name for name, _ in pairs], last.x, cell.prompt)
         for name, values in measured.items():
             for row, value in zip(rows, values.tolist(), strict=True):
@@ -352,8 +355,9 @@ def resume(plan: Plan, folder: Path) -> list[dict]:
     described, path, table = plan.describe(), folder / "plan.json", folder / "rows.csv"
     held = table.read_bytes() if table.exists() else b""
     whole = held[: held.rfind(b"\n") + 1]
-    rows = [_typed(row) for row in csv.DictReader(io.StringIO(whole.decode("utf-8"), newline=""))]
-    if rows and (not path.exists() or json.loads(path.read_text(encoding="utf-8")) != described):
+    reader = csv.DictReader(io.StringIO(whole.decode("utf-8"), newline=""))
+    rows, columns = [_typed(row) for row in reader], tuple(reader.fieldnames or ())
+    if rows and (columns != COLUMNS or not path.exists() or json.loads(path.read_text(encoding="utf-8")) != described):
         raise InputError(f"{folder} holds the rows of another plan. Give another folder, or delete this one.")
     _replace(path, json.dumps(described, indent=1).encode())
     if whole != held or not whole:
@@ -370,8 +374,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _typed(row: dict) -> dict:
     """A row of the file with numbers as such; a metric that was not measured is left out."""
-    text = ("method", "prompt", "picture", "file")
-    typed = {name: value if name in text else float(value) for name, value in row.items() if value != ""}
+    typed = {name: value if name in TEXT else float(value) for name, value in row.items() if value != ""}
     return {**typed, "seed": int(row["seed"])}
 
 

@@ -11,9 +11,10 @@ from qs_core.features.openclip import load_clip
 from qs_core.features.vgg import load_vgg
 from qs_core.guidance import bind
 from qs_core.losses.contrastive import Contrastive
-from qs_core.model import DTYPES, load_model
+from qs_core.model import load_model
+from qs_core.precision import DTYPES, choose_clip_dtype
 from qs_core.randomness import batch_seeds, named
-from qs_core.settings import REFERENCE_AREA, Settings, choose_clip_dtype, make_terms
+from qs_core.settings import REFERENCE_AREA, Settings, make_terms
 from qs_core.transfer import Inversion, begin, restyle, step_function
 
 from .cases import CROP_AREA, REFERENCE_LAYERS, WEIGHTS, Case, clip_name, config_of, picture
