@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..features.vgg import VGG19
 from ..randomness import Generators
-from .base import BoundLoss, View
+from .base import BoundLoss, Loss, View
 
 
 @dataclass(frozen=True)
-class VGGContent:
+class VGGContent(Loss):
     """Σ over layers of the mean squared difference of features; ZeCon reads conv1_1 and conv2_1, both after their ReLU.
 
     Deviation: VGG sees [0, 1] normalised as it was trained; ZeCon normalises [-1, 1] as if it were [0, 1].

@@ -7,11 +7,11 @@ from einops import reduce
 from torch import Tensor
 
 from ..randomness import Generators
-from .base import BoundLoss, View
+from .base import BoundLoss, Loss, View
 
 
 @dataclass(frozen=True)
-class MSE:
+class MSE(Loss):
     """Mean squared difference between the estimate and the source (ZeCon's `mse`).
 
     Deviation: against the clean source; ZeCon noises it anew at each step.
@@ -24,7 +24,7 @@ class MSE:
 
 
 @dataclass(frozen=True)
-class Range:
+class Range(Loss):
     """Mean squared distance of x0 from [-1, 1]."""
 
     name: ClassVar[str] = "range"

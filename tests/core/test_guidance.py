@@ -7,8 +7,8 @@ import torch
 
 from qs_core.anchors import Anchors, route_at
 from qs_core.errors import NonFiniteError
-from qs_core.guidance import BoundTerm, bind, blend, evaluate
-from qs_core.losses.base import Term
+from qs_core.guidance import BoundTerm, Guidance, bind, blend
+from qs_core.losses.base import Loss, Term
 from qs_core.losses.contrastive import Contrastive
 from qs_core.losses.pixel import MSE, Range
 from qs_core.model import DiffusionModel
@@ -43,7 +43,9 @@ def bound(learned, step):
 
 
 def look(model, step, *terms):
-    return evaluate(model, model.schedule("50"), step["x_t"], step["step_index"], terms, None)
+    found = Guidance(model, model.schedule("50"), terms)(step["x_t"], step["step_index"])
+    found.checks.settle()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def guided(learned, step, bound):
 class TestGolden:
     def test_prediction(self, learned, step):
         schedule, i = learned.schedule("50"), step["step_index"]
-        prediction, gradient, losses = look(learned, step)
+        prediction, gradient, losses, _ = look(learned, step)
         assert gradient is None and losses == {}
         torch.testing.assert_close(prediction.x0, step["x0"], **GOLDEN)
         torch.testing.assert_close(prediction.log_variance, step["log_variance"], **GOLDEN)
@@ -99,15 +101,13 @@ def test_a_picture_has_the_gradient_it_has_alone(learned, picture):
     batch, schedule = picture(1, 2), learned.schedule("50")
 
     def gradient(x, source):
-        return evaluate(
-            learned, schedule, x, 20, bind((Term(1.0, MSE()),), source, [1] * len(x)), None
-        ).gradient
+        return Guidance(learned, schedule, bind((Term(1.0, MSE()),), source, [1] * len(x)))(x, 20).gradient
 
     sources = picture(3, 4)
     torch.testing.assert_close(gradient(batch, sources)[1:], gradient(batch[1:], sources[1:]), **GOLDEN)
 
 
-class Counting:
+class Counting(Loss):
     """A loss of the user's own that counts how often it is bound and asked."""
 
     name = "counting"
@@ -142,13 +142,12 @@ def test_outside_its_window_a_term_costs_nothing(learned, step, window, asked):
     assert (loss.bound, loss.asked) == (1, asked)
 
 
-def test_a_loss_sees_the_step_before_and_the_timestep(learned, step):
+def test_a_loss_sees_the_prediction_and_the_timestep(learned, step):
     seen = []
     loss = Counting(lambda view: seen.append(view) or view.estimate.mean((1, 2, 3)))
-    terms, before = bind((Term(1.0, loss),), step["source"], [0]), torch.ones_like(step["source"])
-    evaluate(learned, learned.schedule("50"), step["x_t"], step["step_index"], terms, before)
+    look(learned, step, *bind((Term(1.0, loss),), step["source"], [0]))
     (view,) = seen
-    assert view.t == 408 and view.previous is before
+    assert view.t == 408 and view.state is view.estimate
     torch.testing.assert_close(view.x0, step["x0"], **GOLDEN)
 
 
@@ -158,7 +157,7 @@ def test_a_loss_of_estimate_alone_or_x0_alone_is_enough(learned, step):
         assert look(learned, step, *terms).gradient.abs().max() > 0
 
 
-class Drawing:
+class Drawing(Loss):
     """A loss whose binding is the first of a number of draws."""
 
     def __init__(self, name, draws=1):
