@@ -7,16 +7,15 @@ import torch
 
 from ..qs_core import anchors as kinds
 from ..qs_core.anchors import Attention
+from ..qs_core.losses.contrastive import ANCHORS, ATTENTION, choose_anchors, content_term, parse_layers
 from ..qs_core.memory import MemoryPolicy, in_portions
 from ..qs_core.randomness import seeded
-from ..qs_core.settings import choose_anchors, parse_attend
-from ..qs_core.transfer import content_term
 from .heatmap import Heat, draw
 from .host import HOST, bring
 from .images import to_image
 from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
-from .widgets import CATEGORY, DEFAULTS, anchor_widgets, anchors_widget, whole, wire
+from .widgets import CATEGORY, DEFAULTS, whole, widgets, wire
 
 
 class QSAttnHeatmap:
@@ -38,10 +37,10 @@ class QSAttnHeatmap:
         return {
             "required": {
                 "inversion": wire("QS_INVERSION", "The picture and its U-Net, from Invert Image."),
-                "anchors": anchors_widget(list(kinds.SELECTORS)),
+                **widgets(ANCHORS, choices=tuple(kinds.SELECTORS), tooltip=ANCHORS.tooltip.rpartition(" random: ")[0]),
                 "short_side": whole(512, 128, 2048, "Size of the drawing, in pixels of its short side.", step=64),
             },
-            "optional": anchor_widgets(advanced=True),
+            "optional": {k: v for option in ATTENTION for k, v in widgets(option, advanced=True).items()},
         }
 
     @leaves_inference_mode
@@ -61,7 +60,7 @@ class QSAttnHeatmap:
             *inversion.size,
             anchors,
             num_anchors or None,
-            parse_attend(attend),
+            parse_layers(attend),
             attention,
         )
         heats = layers(inversion, chosen)

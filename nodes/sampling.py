@@ -7,8 +7,10 @@ from torch import Tensor
 from ..qs_core import transfer
 from ..qs_core.blend import BlendMap
 from ..qs_core.errors import InputError
+from ..qs_core.losses import BY_KIND
+from ..qs_core.losses.contrastive import ATTENTION, parse_layers
 from ..qs_core.randomness import batch_seeds
-from ..qs_core.settings import TERMS, Settings, parse_attend
+from ..qs_core.settings import Settings
 from ..qs_core.stylizer import Stylizer, guidance_bytes
 from .host import HOST, bring
 from .images import as_output
@@ -21,16 +23,21 @@ from .widgets import (
     CATEGORY,
     DEFAULTS,
     MAX_SEED,
-    anchor_widgets,
-    anchors_widget,
+    OPTION,
     choice,
-    crop_widgets,
     flag,
     number,
-    weight,
+    settings_of,
     whole,
+    widgets,
     wire,
 )
+
+# What some losses' weights do beside the others, where all are on one node.
+DIRECTIONAL = "Pull along the difference of the two phrases. Higher: more style; the steadier of the two."
+CONTRASTIVE = "Hold on the content through the U-Net's features. Higher: shapes stay, style fades."
+MSE = "Hold on the source's very pixels and colours. Higher: closer to the photo."
+RANGE = "Keeps colours within what a picture can show. Raise it where colours clip."
 
 
 class QSAttnGuidedSampler:
@@ -74,15 +81,10 @@ class QSAttnGuidedSampler:
                     "How much of the style is let through: 1 all of it, lower less, 0 the very same picture.",
                     round=0.001,
                 ),
-                "clip_directional": weight(
-                    "clip_directional",
-                    "Pull along the difference of the two phrases. Higher: more style; the steadier of the two.",
-                ),
-                "clip_global": weight("clip_global", "Pull towards the text itself. Higher: more style, less content."),
-                "contrastive": weight(
-                    "contrastive", "Hold on the content through the U-Net's features. Higher: shapes stay, style fades."
-                ),
-                "mse": weight("mse", "Hold on the source's very pixels and colours. Higher: closer to the photo."),
+                **widgets(OPTION["clip_directional"], tooltip=DIRECTIONAL),
+                **widgets(OPTION["clip_global"]),
+                **widgets(OPTION["contrastive"], tooltip=CONTRASTIVE),
+                **widgets(OPTION["mse"], tooltip=MSE),
                 "sampler": choice(
                     transfer.SAMPLERS,
                     DEFAULTS["sampler"],
@@ -110,7 +112,7 @@ class QSAttnGuidedSampler:
                     "hard.",
                     advanced=True,
                 ),
-                "anchors": anchors_widget(advanced=True),
+                **widgets(OPTION["anchors"], advanced=True),
                 "output_size": choice(
                     ["network", "original"],
                     "original",
@@ -118,9 +120,7 @@ class QSAttnGuidedSampler:
                     "network: as the U-Net drew it.",
                     advanced=True,
                 ),
-                "range": weight(
-                    "range", "Keeps colours within what a picture can show. Raise it where colours clip.", advanced=True
-                ),
+                **widgets(OPTION["range"], tooltip=RANGE, advanced=True),
                 "eta": number(
                     DEFAULTS["eta"],
                     0.0,
@@ -129,8 +129,9 @@ class QSAttnGuidedSampler:
                     "Share of fresh noise in ddim: 0 none, 1 as much as ddpm. ddpm does not use it.",
                     advanced=True,
                 ),
-                **crop_widgets(advanced=True),
-                **anchor_widgets(advanced=True),
+                **widgets(OPTION["crops"], advanced=True),
+                **widgets(OPTION["crop_area"], advanced=True),
+                **{k: v for option in ATTENTION for k, v in widgets(option, advanced=True).items()},
                 "frames_every": whole(
                     0,
                     0,
@@ -151,7 +152,7 @@ class QSAttnGuidedSampler:
     @classmethod
     def VALIDATE_INPUTS(cls, attend="", crop_area_min=None, crop_area_max=None):  # None: linked, known later
         try:
-            parse_attend(attend)
+            parse_layers(attend)
         except InputError as error:
             return str(error)
         if None not in (crop_area_min, crop_area_max) and not 0 < crop_area_min <= crop_area_max <= 1:
@@ -170,18 +171,11 @@ class QSAttnGuidedSampler:
         losses: Losses = (),
         mask: Tensor | None = None,
         feather: int = 8,
-        crop_area_min: float = DEFAULTS["crop_area"][0],
-        crop_area_max: float = DEFAULTS["crop_area"][1],
-        num_anchors: int = 0,
         frames_every: int = 0,
-        **options,
+        **inputs,
     ):
-        settings = Settings(
-            prompts=text.direction.prompts,
-            crop_area=(crop_area_min, crop_area_max),
-            num_anchors=num_anchors or None,
-            **options,
-        )
+        others = {name: value for name, value in inputs.items() if name in DEFAULTS}
+        settings = Settings(prompts=text.direction.prompts, **{**others, **settings_of(inputs)})
         blend = inversion.blend(settings.strength, mask, feather)
         if blend.is_zero:
             same = _image(inversion.prepared.finish(inversion.inversion.source, blend, settings.output_size))
@@ -193,15 +187,15 @@ class QSAttnGuidedSampler:
 def merged(losses: Losses) -> Losses:
     """Of each kind the losses of loss nodes, else a style preset's, else the sampler's own; VGG has none of these.
 
-    In the order of TERMS, so that a node with the sampler's own values changes nothing.
+    In the order of LOSSES, so that a node with the sampler's own values changes nothing.
     """
-    return tuple(recipe for kind in TERMS for recipe in _of_kind(kind, losses))
+    return tuple(recipe for kind in BY_KIND for recipe in _of_kind(kind, losses))
 
 
 def _of_kind(kind: str, losses: Losses) -> Losses:
     given = [recipe for recipe in losses if recipe.kind == kind]
     nodes = [recipe for recipe in given if not recipe.preset]
-    own = [] if kind == "vgg" else [Recipe(kind, {})]
+    own = [] if BY_KIND[kind].load else [Recipe(kind, {})]
     return tuple(nodes or given or own)
 
 

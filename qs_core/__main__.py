@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,13 +18,15 @@ from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, wri
 from .evaluate import run as evaluate
 from .host import out_of_memory
 from .known import by_file, by_sha256
+from .losses.description import Option
 from .pipeline import run
 from .precision import DTYPES
 from .presets import PRESETS, preset
 from .randomness import batch_seeds
 from .schedule import NOISE
-from .settings import Settings
-from .specification import OPTIONS, VARIANCES, Specification, convert
+from .settings import OPTIONS, Settings
+from .specification import OPTIONS as MODEL_OPTIONS
+from .specification import VARIANCES, Specification, convert
 from .specification import inspect as inspect_checkpoint
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
@@ -110,7 +112,6 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--output", "PNG file, or folder for several results", required=True, type=Path, metavar="OUT")
     add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
-    add("--anchors", "where the contrastive loss looks", choices=anchors.KINDS)
     add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
     add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
     add("--seed", "same seed, same picture", type=int, metavar="N")
@@ -119,8 +120,16 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     _add_settings(stylize, add)
 
 
-def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
-    """The fields of `Settings` that an evaluation shares with one edit."""
+def _reading(option: Option) -> dict:
+    """How the command line reads a loss's setting."""
+    if option.kind == "choice":
+        return {"choices": option.choices}
+    types = {"weight": float, "number": float, "whole": int, "range": _pair, "text": str}
+    return {"type": types[option.kind], "metavar": option.metavar}
+
+
+def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collection[str] = ()) -> None:
+    """The fields of `Settings` that an evaluation shares with one edit, and those of each loss."""
     add("--source-prompt", "what the picture is", metavar="P")
     add("--templates", "average the text over open_clip's 80 ImageNet templates", action="store_true")
     add("--model", "demo, or a U-Net checkpoint", metavar="demo|FILE")
@@ -133,19 +142,9 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
     add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
-    add("--num-anchors", "on each layer, at most a quarter of its map; 256 by default", type=int, metavar="N")
-    add("--attend", "layers that attend, by resolution; by default the two deepest", metavar="RES,…|all")
-    add("--attention-scale", "how alike two places are", choices=anchors.SCALES)
-    add("--attention-temperature", "higher spreads the attention", type=float, metavar="T")
-    add("--contrastive", "weight: hold the content", type=float, metavar="W")
-    add("--clip-global", "weight: pull toward the phrase", type=float, metavar="W")
-    add("--clip-directional", "weight: pull along the phrases' difference", type=float, metavar="W")
-    add("--crops", "random crops that CLIP sees each step", type=int, metavar="N")
-    add("--crop-area", "their share of the picture", type=_pair, metavar="MIN,MAX")
-    add("--mse", "weight: hold the pixels", type=float, metavar="W")
-    add("--vgg", "weight: hold VGG-19 features", type=float, metavar="W")
-    add("--vgg-weights", "a file with them; by default torchvision's, from its cache", metavar="FILE")
-    add("--range", "weight: keep colours in range", type=float, metavar="W")
+    for option in OPTIONS:
+        if option.name not in without:
+            add(f"--{option.name.replace('_', '-')}", option.help, **_reading(option))
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
     add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
     add(
@@ -155,7 +154,6 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
     )
     add("--crop-chunk", "crops that CLIP holds at a time, to save memory; by default all", type=int, metavar="N")
     add("--gradient-checkpointing", "compute the U-Net's blocks twice, to save memory", action="store_true")
-    add("--final-crops", "crops in the second half of the walk, to save time", type=int, metavar="N")
     add("--guidance-interval", "guide every N-th step alone, to save time", type=int, metavar="N")
     add(
         "--through-unet",
@@ -205,14 +203,14 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     add("--seeds", "the seeds of each edit", nargs="+", type=int, default=[0], metavar="N")
     add("--workers", "processes that share the edits", type=int, default=1, metavar="N")
     add("--batch", "pictures edited together", type=int, default=4, metavar="N")
-    _add_settings(command, add)
+    _add_settings(command, add, without=("anchors",))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 sampling failed, 2 bad input, 130 interrupted."""
     given = vars(parser().parse_args(arguments))
     command = given.pop("command")
-    options = {name: given.pop(name) for name in (*OPTIONS, "class_label") if name in given}
+    options = {name: given.pop(name) for name in (*MODEL_OPTIONS, "class_label") if name in given}
     try:
         if command == "inspect":
             return _inspect(given["file"], "verify" in given, given.get("sha256"), options)

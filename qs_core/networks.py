@@ -1,6 +1,7 @@
 """Networks: what the settings name, loaded; pictures and runs share it."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +10,14 @@ import torch
 from . import demo
 from .features.clip import CLIP, TextDirection, text_direction
 from .features.openclip import load_clip
-from .features.vgg import VGG19, load_vgg
 from .features.weights import Announce
 from .host import choose_device
+from .losses import LOSSES
 from .model import DiffusionModel, load_model
 from .precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from .settings import Settings
 
-CHOSEN_BY = ("model", "model_options", "clip", "clip_pretrained", "vgg_weights", "device", "dtype", "clip_dtype")
+CHOSEN_BY = ("model", "model_options", "clip", "clip_pretrained", "device", "dtype", "clip_dtype")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Networks:
 
     model: DiffusionModel
     text: TextDirection
-    vgg: VGG19 | None
+    of_losses: Mapping[str, torch.nn.Module]  # by the loss's kind
 
     def without_text(self) -> "Networks":
         """The same without CLIP's text tower: the phrases are embedded."""
@@ -48,12 +49,15 @@ def load(s: Settings, announce: Announce | None = None) -> Networks:
     model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
-    return Networks(model, text, load_vgg(s.vgg_weights, device=device) if s.vgg else None)
+    own = {loss.kind: loss.load(s, device) for loss in LOSSES if loss.load and loss.wished(s)}
+    return Networks(model, text, own)
 
 
 def choice(s: Settings) -> str:
     """What tells the networks of two settings apart."""
-    return repr([(name, getattr(s, name)) for name in CHOSEN_BY] + [bool(s.vgg)])
+    own = [loss for loss in LOSSES if loss.load and loss.wished(s)]
+    names = [*CHOSEN_BY, *(name for loss in own for name in loss.names if name not in loss.weights)]
+    return repr([(name, getattr(s, name)) for name in names])
 
 
 def open_clip_by_name(

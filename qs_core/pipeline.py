@@ -108,7 +108,7 @@ def _restyle(
     original, seeds = _open(image), batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
     blend = prepared.blend(s.strength, _open_mask(mask, *original.shape[-2:]))
-    terms = make_terms(s, networks.model, networks.text, *prepared.source.shape[-2:], networks.vgg)
+    terms = make_terms(s, networks.model, networks.text, *prepared.source.shape[-2:], networks.of_losses)
     log = Log(s, load_seconds)
     sources = prepared.source.expand(len(seeds), -1, -1, -1)
 
@@ -137,7 +137,7 @@ def _refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> Non
     short = s.size or default_size(networks.model)
     fitted = {pictures.fitted_size(*size, short, networks.model.multiple, s.fit) for size in sizes}
     for size in fitted:
-        make_terms(s, networks.model, networks.text, *size, networks.vgg)
+        make_terms(s, networks.model, networks.text, *size, networks.of_losses)
 
 
 def _size(image: Source) -> tuple[int, int]:

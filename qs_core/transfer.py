@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .anchors import Anchors
 from .blend import at_size, check, step_share
 from .errors import InputError
-from .losses.base import Term
-from .losses.contrastive import Contrastive
 from .pictures import composite
 from .protocol import Model
 from .randomness import Generators, normal
@@ -79,11 +76,6 @@ def count_steps(schedule: Schedule, skip: int, start: str) -> int:
     if not 1 <= skip <= most:
         raise InputError(f"skip {skip} of {len(schedule)} steps is not possible with start {start}; give 1 to {most}.")
     return 1 if start == "noised" else len(schedule) - skip + (start == "zecon")
-
-
-def content_term(model: Model, weight: float, anchors: Anchors, tau: float = 0.07) -> Term:
-    """The contrastive term on the model's own features; `anchors.attend` counts in `content_layers`."""
-    return Term(weight, Contrastive(model.features, anchors, tau))
 
 
 def step_function(sampler: str, eta: float = 0.0) -> StepFunction:

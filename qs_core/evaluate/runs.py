@@ -175,7 +175,7 @@ class Bench:
         self.plan, self.folder = plan, folder
         base = Settings(**{**plan.settings, "prompts": plan.prompts[:1]})
         networks = load(base, announce)
-        self.model, self.vgg, guide = networks.model, networks.vgg, networks.text.clip
+        self.model, self.of_losses, guide = networks.model, networks.of_losses, networks.text.clip
         dtypes = {"dtype": self.model.network.dtype, "clip_dtype": guide.dtype}
         self.precision = {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
         self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
@@ -232,7 +232,7 @@ class Bench:
 
     def _terms(self, cell: Cell, s: Settings, height: int, width: int) -> list[Term]:
         """Those of `make_terms`, with the method's own contrastive one where it brings one."""
-        terms = make_terms(s, self.model, self.texts[cell.prompt], height, width, self.vgg)
+        terms = make_terms(s, self.model, self.texts[cell.prompt], height, width, self.of_losses)
         if not cell.method.content:
             return list(terms)
         content = cell.method.content(self.model, s, height, width)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from einops import rearrange, reduce
@@ -14,6 +14,7 @@ from ..features.clip import TextDirection
 from ..protocol import Model
 from ..randomness import Generators
 from .base import Loss, View
+from .description import Description, Option, Setting
 
 
 def spherical_distance(image: Tensor, text: Tensor) -> Tensor:
@@ -113,3 +114,81 @@ class BoundCLIP:
             "clip_global": loss.mean(spherical_distance(image, self.targets[0]), number),
             "clip_directional": loss.mean(directional_distance(image - origin, self.direction[0]), number),
         }
+
+
+def final_crops(settings: Any, model: Model) -> FinalCrops | None:
+    """The crops of the walk's second half, from the state in its middle on; None where they are as many as before."""
+    if settings.final_crops is None:
+        return None
+    schedule = model.schedule(settings.steps)
+    middle = (len(schedule) - settings.skip) // 2
+    return FinalCrops(settings.final_crops, int(schedule.timesteps[middle]) + 1)
+
+
+def _make(settings: Any, setting: Setting) -> CLIPLoss:
+    return CLIPLoss(setting.text, Crops(settings.crops, settings.crop_area), final_crops(settings, setting.model))
+
+
+CLIP_LOSS = Description(
+    "clip",
+    (
+        Option(
+            "clip_directional",
+            "weight",
+            7000.0,
+            "weight: pull along the phrases' difference",
+            "Pull along the difference of the two phrases. Higher: more style.",
+        ),
+        Option(
+            "clip_global",
+            "weight",
+            2500.0,
+            "weight: pull toward the phrase",
+            "Pull towards the text itself. Higher: more style, less content.",
+        ),
+        Option(
+            "crops",
+            "whole",
+            32,
+            "random crops that CLIP sees each step",
+            "Random pieces of the picture that CLIP judges at each step. More is steadier, slower and needs memory.",
+            low=1,
+            high=1024,
+            metavar="N",
+        ),
+        Option(
+            "crop_area",
+            "range",
+            (0.05, 0.3),
+            "their share of the picture",
+            (
+                "The smallest piece, as a share of the picture's area. Smaller: finer texture.",
+                "The largest piece, as a share of the picture's area. Larger: style of the whole scene.",
+            ),
+            low=0.001,
+            high=1.0,
+            step=0.01,
+            metavar="MIN,MAX",
+            parse=tuple,
+        ),
+        Option(
+            "final_crops",
+            "whole",
+            None,
+            "crops in the second half of the walk, to save time",
+            low=1,
+            metavar="N",
+        ),
+    ),
+    _make,
+    node="QSCLIPLoss",
+    title="CLIP Loss (QS)",
+    text=(
+        "Pulls towards the text, judged by CLIP on random pieces of the picture. Takes the place of the sampler's own "
+        "CLIP losses; several of these nodes add up: small and large pieces, a second style, or a second CLIP."
+    ),
+    aliases=("clip loss", "clip guidance", "directional loss", "style loss", "crops", "cutouts", "two clips"),
+    role="style",
+    check=lambda settings: Crops(settings.crops, settings.crop_area),
+    takes_text=True,
+)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..randomness import Generators
 from .base import BoundLoss, Loss, View
+from .description import Description, Option
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,30 @@ def range_loss(view: View) -> dict[str, Tensor]:
     """The range penalty of a view; it needs no source."""
     excess = view.x0 - view.x0.clamp(-1, 1)
     return {"range": reduce(excess.square(), "b c h w -> b", "mean")}
+
+
+MSE_LOSS = Description(
+    "mse",
+    (Option("mse", "weight", 4000.0, "weight: hold the pixels", "Higher: closer to the photo."),),
+    lambda settings, setting: MSE(),
+    node="QSMSELoss",
+    title="MSE Loss (QS)",
+    text=(
+        "Holds on the photo's very pixels, so its colours and light. Takes the place of the sampler's own mse; with a "
+        "share of the walk it can act at the start alone, where colours are decided."
+    ),
+    aliases=("mse loss", "pixel loss", "L2", "keep colours", "keep colors"),
+    role="content",
+)
+RANGE_LOSS = Description(
+    "range",
+    (Option("range", "weight", 50.0, "weight: keep colours in range", "Higher: fewer clipped colours."),),
+    lambda settings, setting: Range(),
+    node="QSRangeLoss",
+    title="Range Loss (QS)",
+    text=(
+        "Keeps colours within what a picture can show. Takes the place of the sampler's own range loss. Raise it where "
+        "strong styles burn out into pure white, black or neon."
+    ),
+    aliases=("range loss", "clipping", "burned colours", "saturation"),
+)

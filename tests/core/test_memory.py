@@ -10,10 +10,10 @@ from qs_core.features.clip import text_direction
 from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term, View
 from qs_core.losses.clip import CLIPLoss
+from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
 from qs_core.randomness import seeded
 from qs_core.samplers import ddpm_step, sample
-from qs_core.transfer import content_term
 
 
 def held() -> int:

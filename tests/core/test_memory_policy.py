@@ -16,6 +16,7 @@ from qs_core.guidance import Guidance, bind
 from qs_core.host import LocalHost, out_of_memory
 from qs_core.losses.base import Loss, Term
 from qs_core.losses.clip import CLIPLoss
+from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
 from qs_core.memory import MemoryPolicy, in_portions
 from qs_core.model import DiffusionModel
@@ -24,7 +25,7 @@ from qs_core.pipeline import stylize
 from qs_core.randomness import normal, seeded
 from qs_core.samplers import ddim_step
 from qs_core.settings import Settings
-from qs_core.transfer import Inversion, content_term, restyle
+from qs_core.transfer import Inversion, restyle
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 from qs_core.unets.recompute import recomputing, run
 

@@ -11,12 +11,11 @@ from qs_core.features.clip import text_direction
 from qs_core.guidance import BoundTerm, Guidance, bind, blend
 from qs_core.losses.base import Loss, Term, View
 from qs_core.losses.clip import CLIPLoss, directional_distance, spherical_distance
-from qs_core.losses.contrastive import patch_nce
+from qs_core.losses.contrastive import content_term, patch_nce
 from qs_core.losses.pixel import MSE, Range
 from qs_core.model import DiffusionModel
 from qs_core.randomness import seeded
 from qs_core.samplers import ddpm_step, sample
-from qs_core.transfer import content_term
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 
 SAME = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums in another order; gradients of 1e-2 to 1

@@ -92,11 +92,11 @@ def test_late_in_the_walk_there_are_fewer_crops(tiny_clip, picture):
 
 def test_the_final_crops_are_those_of_the_walk_s_second_half(calm, tiny_clip):
     text = text_direction(tiny_clip, ["gold"], "photo")
-    loss = make_term("clip", Settings("gold", skip=20, final_crops=4), calm, text, 32, 32, None).loss
+    loss = make_term("clip", Settings("gold", skip=20, final_crops=4), calm, text, 32, 32).loss
     timesteps = calm.schedule("50").timesteps
     numbers = [loss.crops_at(int(timesteps[i])).number for i in range(30, 0, -1)]
     assert numbers == [32] * 15 + [4] * 15
-    assert make_term("clip", Settings("gold"), calm, text, 32, 32, None).loss.final is None
+    assert make_term("clip", Settings("gold"), calm, text, 32, 32).loss.final is None
 
 
 @pytest.mark.parametrize(

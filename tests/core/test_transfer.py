@@ -7,9 +7,10 @@ from qs_core.anchors import Anchors
 from qs_core.errors import InputError
 from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term
+from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
 from qs_core.randomness import seeded
-from qs_core.transfer import STARTS, Inversion, begin, content_term, restyle, step_function
+from qs_core.transfer import STARTS, Inversion, begin, restyle, step_function
 
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
 

@@ -36,7 +36,7 @@ def test_portions_give_the_pictures_of_the_whole_batch(comfy, invert, sample, ph
 def test_the_estimate_grows_with_pictures_crops_and_networks(pack, model, text):
     losses, crops = pack.part("qs_core.losses.clip"), pack.part("qs_core.crops").Crops
     term, estimate = pack.part("qs_core.losses.base").Term, pack.part("qs_core.stylizer").guidance_bytes
-    content, anchors = pack.part("qs_core.transfer").content_term, pack.part("qs_core.anchors").Anchors
+    content, anchors = pack.part("qs_core.losses.contrastive").content_term, pack.part("qs_core.anchors").Anchors
 
     def guided(pictures, crop_number=None, through_unet=True):
         terms = [content(model.core, 1.0, anchors())]

@@ -12,10 +12,11 @@ from qs_core.features.openclip import load_clip
 from qs_core.features.vgg import load_vgg
 from qs_core.host import LocalHost
 from qs_core.losses.contrastive import Contrastive
+from qs_core.losses.description import REFERENCE_AREA
 from qs_core.model import load_model
 from qs_core.precision import DTYPES, choose_clip_dtype
 from qs_core.randomness import batch_seeds
-from qs_core.settings import REFERENCE_AREA, Settings, make_terms
+from qs_core.settings import Settings, make_terms
 from qs_core.stylizer import Stylizer, complete
 
 from .cases import CROP_AREA, REFERENCE_LAYERS, WEIGHTS, Case, clip_name, config_of, picture
@@ -55,7 +56,7 @@ class Ours:
 
     def terms(self):
         """The losses of the settings; the contrastive one on ZeCon's layers unless the case wants our own."""
-        made = make_terms(self.settings, self.model, self.text, self.case.size, self.case.size, self.vgg)
+        made = make_terms(self.settings, self.model, self.text, self.case.size, self.case.size, {"vgg": self.vgg})
         if self.case.own_layers:
             return made
         return tuple(self._on_reference_layers(term) if isinstance(term.loss, Contrastive) else term for term in made)
