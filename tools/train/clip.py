@@ -1,5 +1,5 @@
 """Training of the built-in CLIP, and of a second one that judges results and guides nothing: open_clip models that tell
-the twelve styles by everyday phrases.
+the styles by everyday phrases.
 
 Each step draws one caption per style (a synonym, often inside one of open_clip's ImageNet templates) and classifies
 random crops among them. A third of the crops are blends of a picture with its rendering, labelled in proportion, so
@@ -20,7 +20,7 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy, normalize
 
@@ -45,8 +45,11 @@ JUDGE = {
 }
 CONFIGS = {"clip": GUIDE, "judge": JUDGE}
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-HARD, HARD_WEIGHT = ("crayon", "watercolor", "oil", "mosaic"), 2.0  # the pairs drawn more often: they look alike
-COLOURED = ("golden", "wooden", "bricks", "neon")  # the styles with colours of their own
+# The pairs drawn more often: they look alike.
+HARD, HARD_WEIGHT = ("crayon", "watercolor", "oil", "mosaic", "pastel"), 2.0
+# The styles with colours of their own.
+COLOURED = ("golden", "wooden", "bricks", "neon", "van_gogh", "ukiyo_e", "pop_art", "stone_wall", "leather", "autumn")
+COLOURED += ("snow", "vintage_photo", "cyberpunk")
 EXTRA_WORDS = "a an the of in with and style picture image drawing painting art looks like as made from by it is this"
 
 
@@ -175,6 +178,44 @@ class Batches:
         return out * tint + lift + noise.to(self.device) * torch.randn_like(out)
 
 
+def classify(model: open_clip.model.CLIP, pictures: Tensor, text: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of pictures (B, 3, H, W) in [-1, 1] with two draws of captions (2·styles, C), of label shares
+    (B, styles); and the logits of the first draw."""
+    mean, std = (torch.tensor(values, device=pictures.device)[:, None, None] for values in (MEAN, STD))
+    with torch.amp.autocast(pictures.device.type, torch.bfloat16):
+        image = model.encode_image(((pictures + 1) / 2 - mean) / std)
+    logits = model.logit_scale.exp().clamp(max=30) * normalize(image.float(), dim=-1) @ text.T
+    draws = logits.chunk(2, dim=1)
+    return sum(cross_entropy(part, labels, label_smoothing=0.05) for part in draws) / 2, draws[0]
+
+
+def attack(
+    model: open_clip.model.CLIP, pictures: Tensor, text: Tensor, labels: Tensor, epsilon: float, steps: int
+) -> Tensor:
+    """The pictures with a change of L2 norm `epsilon` at most that raises the loss: projected gradient ascent (Madry et
+    al. 2018). Training on them makes the gradient follow what people see (Kawar et al. 2022, arXiv 2208.08664)."""
+    change = epsilon * torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * _unit(torch.randn_like(pictures))
+    for _ in range(steps):
+        change.requires_grad_()
+        loss, _ = classify(model, pictures + change, text, labels)
+        (gradient,) = torch.autograd.grad(loss, change)
+        change = change.detach() + 1.5 / steps * epsilon * _unit(gradient)
+        length = change.flatten(1).norm(dim=1)[:, None, None, None]
+        change = change * (epsilon / length).clamp(max=1)
+    return (pictures + change).detach()
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-12)
+
+
+def _start_from(folder: Path, model: open_clip.model.CLIP) -> None:
+    """Take the picture tower of an earlier training: it knows edges and textures whatever the styles are."""
+    state = load_file(folder / "open_clip_model.safetensors")
+    own = {name.removeprefix("visual."): w.float() for name, w in state.items() if name.startswith("visual.")}
+    model.visual.load_state_dict(own)
+
+
 def build(vocab_size: int, config: dict = GUIDE) -> open_clip.model.CLIP:
     """An untrained model of the configuration."""
     text = {**config["text_cfg"], "vocab_size": vocab_size}
@@ -215,13 +256,13 @@ def train(args, name: str = "clip") -> None:
         bpe_path=str(folder / "merges.txt.gz"), context_length=TEXT["context_length"]
     )
     model = build(vocab_size, config).to(device)
+    if args.init:
+        _start_from(args.init, model)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
     state_file = args.work / f"{name}.state.pt"
     step, spent, log = resume(state_file, model, ema, optimizer, device, args.seed)
     batches, rng = Batches(args.work, device, args.seed + step), np.random.default_rng(args.seed + step)
-    mean = torch.tensor(MEAN, device=device)[:, None, None]
-    std = torch.tensor(STD, device=device)[:, None, None]
     first, running = step, torch.zeros(2, device=device)
     print(
         f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, vocabulary {vocab_size}",
@@ -239,12 +280,11 @@ def train(args, name: str = "clip") -> None:
         pictures, labels = batches.batch(args.batch)
         tokens = tokenizer([captions(style, rng) for _ in range(2) for style in STYLES]).to(device)
         with torch.amp.autocast(device.type, torch.bfloat16):
-            image = model.encode_image(((pictures + 1) / 2 - mean) / std)
             text = model.encode_text(tokens)
-        image, text = normalize(image.float(), dim=-1), normalize(text.float(), dim=-1)
-        logits = model.logit_scale.exp().clamp(max=30) * image @ text.T
-        first_draw, second_draw = logits.chunk(2, dim=1)
-        loss = sum(cross_entropy(part, labels, label_smoothing=0.05) for part in (first_draw, second_draw)) / 2
+        text = normalize(text.float(), dim=-1)
+        if args.epsilon:
+            pictures = attack(model, pictures, text.detach(), labels, args.epsilon, args.attack_steps)
+        loss, first_draw = classify(model, pictures, text, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
