@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, help=f"by default {_each('seed')}")
     parser.add_argument("--epsilon", type=float, help=f"L2 norm of the attacks on CLIP; by default {_each('epsilon')}")
-    parser.add_argument("--attack-steps", type=int, default=2, help="steps of projected gradient ascent")
+    parser.add_argument("--replays", type=int, default=3, help="steps on each batch of CLIP, the attack growing")
     parser.add_argument("--init", type=Path, help="folder of an earlier CLIP whose picture tower training begins with")
     parser.add_argument("--report", type=int, default=100)
     parser.add_argument("--save", type=int, default=1000)

@@ -178,35 +178,38 @@ class Batches:
         return out * tint + lift + noise.to(self.device) * torch.randn_like(out)
 
 
+def _precision(device: torch.device):
+    """bfloat16 on a GPU; on a CPU these small products are faster in float32."""
+    return torch.amp.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 def classify(model: open_clip.model.CLIP, pictures: Tensor, text: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Cross-entropy of pictures (B, 3, H, W) in [-1, 1] with two draws of captions (2·styles, C), of label shares
     (B, styles); and the logits of the first draw."""
     mean, std = (torch.tensor(values, device=pictures.device)[:, None, None] for values in (MEAN, STD))
-    with torch.amp.autocast(pictures.device.type, torch.bfloat16):
+    with _precision(pictures.device):
         image = model.encode_image(((pictures + 1) / 2 - mean) / std)
     logits = model.logit_scale.exp().clamp(max=30) * normalize(image.float(), dim=-1) @ text.T
     draws = logits.chunk(2, dim=1)
     return sum(cross_entropy(part, labels, label_smoothing=0.05) for part in draws) / 2, draws[0]
 
 
-def attack(
-    model: open_clip.model.CLIP, pictures: Tensor, text: Tensor, labels: Tensor, epsilon: float, steps: int
-) -> Tensor:
-    """The pictures with a change of L2 norm `epsilon` at most that raises the loss: projected gradient ascent (Madry et
-    al. 2018). Training on them makes the gradient follow what people see (Kawar et al. 2022, arXiv 2208.08664)."""
-    change = epsilon * torch.rand(len(pictures), 1, 1, 1, device=pictures.device) * _unit(torch.randn_like(pictures))
-    for _ in range(steps):
-        change.requires_grad_()
-        loss, _ = classify(model, pictures + change, text, labels)
-        (gradient,) = torch.autograd.grad(loss, change)
-        change = change.detach() + 1.5 / steps * epsilon * _unit(gradient)
-        length = change.flatten(1).norm(dim=1)[:, None, None, None]
-        change = change * (epsilon / length).clamp(max=1)
-    return (pictures + change).detach()
+def attacked(change: Tensor, gradient: Tensor, epsilon: float) -> Tensor:
+    """The change of pictures (B, 3, H, W) one step further up the loss's gradient, of L2 norm `epsilon` at most.
+
+    Madry et al. 2018, eq. 4, in L2. Training on attacked pictures makes the gradient follow what people see (Kawar et
+    al. 2022, arXiv 2208.08664).
+    """
+    change = change + 0.8 * epsilon * _unit(gradient)
+    return change * (epsilon / _length(change)).clamp(max=1)
+
+
+def _length(x: Tensor) -> Tensor:
+    return x.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-12)
 
 
 def _unit(x: Tensor) -> Tensor:
-    return x / x.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-12)
+    return x / _length(x)
 
 
 def _start_from(folder: Path, model: open_clip.model.CLIP) -> None:
@@ -277,16 +280,18 @@ def train(args, name: str = "clip") -> None:
             group["lr"] = (
                 args.lr * min(1.0, (step - first + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
             )
-        pictures, labels = batches.batch(args.batch)
+        if step % args.replays == 0 or step == first:
+            pictures, labels = batches.batch(args.batch)
+            change = args.epsilon * torch.rand(args.batch, 1, 1, 1, device=device) * _unit(torch.randn_like(pictures))
         tokens = tokenizer([captions(style, rng) for _ in range(2) for style in STYLES]).to(device)
-        with torch.amp.autocast(device.type, torch.bfloat16):
+        with _precision(device):
             text = model.encode_text(tokens)
-        text = normalize(text.float(), dim=-1)
-        if args.epsilon:
-            pictures = attack(model, pictures, text.detach(), labels, args.epsilon, args.attack_steps)
-        loss, first_draw = classify(model, pictures, text, labels)
+        change.requires_grad_(args.epsilon > 0)
+        loss, first_draw = classify(model, pictures + change, normalize(text.float(), dim=-1), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if args.epsilon:  # free adversarial training (Shafahi et al. 2019): one gradient for weights and attack
+            change = attacked(change.detach(), change.grad, args.epsilon)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         decay = min(0.999, (1 + step) / (20 + step))
