@@ -1,13 +1,13 @@
 """The nodes, in the order of the menu."""
 
 from .comparison import QSBeforeAfter, QSCompareGrid
+from .folders import register_folders
 from .inversion import EncodeInvertDDIM
 from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
 from .losses import QSCLIPLoss, QSContrastiveLoss, QSMSELoss, QSRangeLoss, QSVGGLoss
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
-from .seam import register_folders
 from .text import CLIPTextDirection, QSPromptList
 
 register_folders()

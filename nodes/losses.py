@@ -23,7 +23,9 @@ from ..qs_core.losses.contrastive import Contrastive
 from ..qs_core.model import DiffusionModel
 from ..qs_core.settings import Settings, make_term, parse_attend
 from ..qs_core.transfer import Inversion
-from .seam import TORCHVISION, VGG_FOLDER, Loaded, hold, leaves_inference_mode, vgg_names, vgg_path
+from .folders import TORCHVISION, VGG_FOLDER, vgg_names, vgg_path
+from .host import HOST, Loaded, manage
+from .inference_mode import leaves_inference_mode
 from .text import Text
 from .widgets import CATEGORY, anchor_widgets, anchors_widget, choice, crop_widgets, number, text, weight, wire
 
@@ -62,7 +64,7 @@ class Recipe:
     def term(self, base: Settings, inversion: Inversion, its_text: Text) -> Term:
         """The term of this loss in a walk from the inversion; what the recipe does not set is as in `base`."""
         source = inversion.source
-        clip_text = (self.text or its_text).on(source.device)
+        clip_text = (self.text or its_text).on(HOST.device)
         settings = replace(base, **self.settings)
         vgg = self.vgg.core.network if self.vgg else None
         made = make_term(self.kind, settings, inversion.model, clip_text, *source.shape[-2:], vgg)
@@ -398,4 +400,4 @@ def vgg_recipe(weight: float, weights_file: str = TORCHVISION, its_span: tuple[f
 def _vgg(path: Path | None, changed: int | None, cache: str) -> Loaded:
     """The network of a file, None for torchvision's own in its cache, read once: it is half a gigabyte, of which two
     layers are kept. A file that changed, or another cache, is another key."""
-    return hold(VGG(load_vgg(path)))
+    return manage(VGG(load_vgg(path)))

@@ -6,8 +6,8 @@ from dataclasses import replace
 from ..qs_core.errors import InputError
 from ..qs_core.presets import PRESETS, preset
 from ..qs_core.settings import TERMS
+from .inference_mode import leaves_inference_mode
 from .losses import Losses, Recipe, checked, losses_input, vgg_recipe
-from .seam import leaves_inference_mode
 from .widgets import CATEGORY, DEFAULTS, choice, flag, number
 
 STYLE = ("clip_global", "clip_directional")  # the weights that the dial `style` multiplies

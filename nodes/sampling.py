@@ -1,22 +1,21 @@
 """QSAttnGuidedSampler: from the noisy state back to a picture, bent towards the text and held to the content."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ..qs_core import transfer
+from ..qs_core.blend import BlendMap
 from ..qs_core.errors import InputError
-from ..qs_core.guidance import Economy
-from ..qs_core.losses.base import Term
-from ..qs_core.randomness import batch_seeds, streams
+from ..qs_core.randomness import batch_seeds
 from ..qs_core.settings import TERMS, Settings, parse_attend
+from ..qs_core.stylizer import Stylizer, guidance_bytes
+from .host import HOST, bring
+from .images import as_output
+from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
 from .losses import Losses, Recipe, networks
-from .masks import Dial
-from .seam import Loaded, Progress, bring, guidance_bytes, in_portions, leaves_inference_mode
+from .progress import Bar
 from .text import Text
 from .widgets import (
     CATEGORY,
@@ -183,18 +182,18 @@ class QSAttnGuidedSampler:
             num_anchors=num_anchors or None,
             **options,
         )
-        dial = inversion.dial(settings.strength, mask, feather)
-        if dial.nothing:
-            same = inversion.finish(inversion.inversion.source, dial, settings.output_size)
+        blend = inversion.blend(settings.strength, mask, feather)
+        if blend.is_zero:
+            same = _image(inversion.prepared.finish(inversion.inversion.source, blend, settings.output_size))
             return same, same
-        films = restyle(inversion, Plan(text, settings, merged(losses), frames_every), dial, seed, preview_every)
+        films = restyle(inversion, text, merged(losses), settings, blend, seed, preview_every, frames_every)
         return torch.stack([film[-1] for film in films]), torch.cat(films)
 
 
 def merged(losses: Losses) -> Losses:
     """Of each kind the losses of loss nodes, else a style preset's, else the sampler's own; VGG has none of these.
 
-    In the order of TERMS: randomness goes by it, so that a node with the sampler's own values changes nothing.
+    In the order of TERMS, so that a node with the sampler's own values changes nothing.
     """
     return tuple(recipe for kind in TERMS for recipe in _of_kind(kind, losses))
 
@@ -206,58 +205,35 @@ def _of_kind(kind: str, losses: Losses) -> Losses:
     return tuple(nodes or given or own)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the walks of all pictures have in common."""
-
-    text: Text
-    settings: Settings
-    recipes: Losses
-    frames_every: int
-
-    def networks(self, model: Loaded) -> list[Loaded]:
-        """The U-Net and all that the losses need, each once."""
-        needed = (model, self.text.clip, *networks(self.recipes))
-        return list({id(loaded): loaded for loaded in needed}.values())
-
-    def memory(self, inverted: Inverted, count: int) -> int:
-        """About the bytes that so many of the pictures need beside the weights."""
-        clips = [recipe for recipe in self.recipes if recipe.kind == "clip"]
-        crops = [recipe.settings.get("crops", self.settings.crops) for recipe in clips]
-        views = [((recipe.text or self.text).clip.core, number) for recipe, number in zip(clips, crops, strict=True)]
-        pictures, through = inverted.inversion.source[:count], self.settings.through_unet
-        return guidance_bytes(inverted.model.core, pictures, views, through)
-
-    def terms(self, inversion: transfer.Inversion) -> list[Term]:
-        """The losses of a walk from the inversion."""
-        return [recipe.term(self.settings, inversion, self.text) for recipe in self.recipes]
-
-
-def restyle(inverted: Inverted, plan: Plan, dial: Dial, seed: int, preview_every: int) -> list[Tensor]:
+def restyle(
+    inverted: Inverted,
+    text: Text,
+    recipes: Losses,
+    s: Settings,
+    blend: BlendMap,
+    seed: int,
+    preview_every: int,
+    frames_every: int,
+) -> list[Tensor]:
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
-    memory, seeds = partial(plan.memory, inverted), batch_seeds(seed, len(inverted))
-    device = bring(*plan.networks(inverted.model), memory=memory(len(inverted)))
-    steps = inverted.inversion.start
-    tell = Progress(steps, len(inverted), preview_every)
+    inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
+    terms = [recipe.term(s, inversion, text) for recipe in recipes]
+    needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
+    bring(list(needed.values()), guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size))
+    bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
+    seeds = batch_seeds(seed, len(inverted))
+    for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
+        rows, number = reached.rows, reached.number
+        bar(rows, number, lambda reached=reached: frame.restore(reached.picture))
+        if number == 1:  # of a portion that begins anew as well
+            films[rows] = [[] for _ in films[rows]]
+        if reached.last or (frames_every and number % frames_every == 0):
+            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
+            for film, picture in zip(films[rows], _image(shown), strict=True):
+                film.append(picture)
+    return [torch.stack(film) for film in films]
 
-    def films(rows: slice, thrift: Economy) -> Tensor:
-        part, its_dial, frames = inverted.part(rows), dial.part(rows), []
-        for step, shown in walk(part.on(device), plan, its_dial, seeds[rows], thrift):
-            tell(rows, step, part.frame.restore(shown))
-            if step == steps or (plan.frames_every and step % plan.frames_every == 0):
-                frames.append(part.finish(shown, its_dial, plan.settings.output_size))
-        return torch.stack(frames, dim=1)
 
-    parts = in_portions(inverted.inversion.source, memory, device, films)
-    return [film for part in parts for film in part]
-
-
-def walk(
-    inversion: transfer.Inversion, plan: Plan, dial: Dial, seeds: Sequence[int], thrift: Economy
-) -> Iterator[tuple[int, Tensor]]:
-    """After each step its number, from 1, and the picture so far (B, 3, h, w): the predicted one, then the result."""
-    s, randomness = plan.settings, streams(seeds)
-    step = transfer.step_function(s.sampler, s.eta)
-    bound = transfer.bind_terms(inversion, plan.terms(inversion), randomness.losses)
-    for reached in transfer.restyle(inversion, bound, step, randomness.noise, dial.fitted, thrift, s.shortcuts):
-        yield inversion.start - reached.i, reached.x0 if reached.i else reached.x
+def _image(picture: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1] → a ComfyUI IMAGE."""
+    return as_output(rearrange(picture, "b c h w -> b h w c").contiguous())

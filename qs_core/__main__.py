@@ -16,7 +16,7 @@ from . import anchors, checkpoints, demo, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
 from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, write_report
 from .evaluate import run as evaluate
-from .guidance import out_of_memory
+from .host import out_of_memory
 from .known import by_file, by_sha256
 from .pipeline import run
 from .precision import DTYPES
@@ -153,10 +153,10 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
         "of CLIP's image tower; auto is bfloat16 on a device that has it, but float32 in evaluate",
         choices=("auto", *DTYPES),
     )
-    add("--crops-at-once", "crops that CLIP holds at a time, to save memory; by default all", type=int, metavar="N")
-    add("--recompute", "compute the U-Net's blocks twice, to save memory", action="store_true")
-    add("--crops-late", "crops in the second half of the walk, to save time", type=int, metavar="N")
-    add("--guide-every", "guide every N-th step alone, to save time", type=int, metavar="N")
+    add("--crop-chunk", "crops that CLIP holds at a time, to save memory; by default all", type=int, metavar="N")
+    add("--gradient-checkpointing", "compute the U-Net's blocks twice, to save memory", action="store_true")
+    add("--final-crops", "crops in the second half of the walk, to save time", type=int, metavar="N")
+    add("--guidance-interval", "guide every N-th step alone, to save time", type=int, metavar="N")
     add(
         "--through-unet",
         "pull the gradient back through the U-Net; --no-through-unet saves time and memory",

@@ -4,20 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
 from .anchors import Anchors, Attention
 from .crops import Crops
 from .errors import InputError
 from .features.clip import TextDirection
 from .features.vgg import VGG19
-from .guidance import Economy, Shortcuts
 from .losses.base import Term
-from .losses.clip import CLIPLoss, Late
+from .losses.clip import CLIPLoss, FinalCrops
 from .losses.perceptual import VGGContent
 from .losses.pixel import MSE, Range
-from .model import DiffusionModel
 from .pictures import OUTPUT_SIZES
+from .protocol import Model
 from .transfer import content_term
 
 REFERENCE_AREA = 256 * 256  # the picture size at which weights are quoted
@@ -70,22 +67,12 @@ class Settings:
     dtype: str = "auto"
     clip_dtype: str = "auto"  # of CLIP's image tower; see `choose_clip_dtype`
     # What saves memory and leaves the picture as it is but for rounding.
-    crops_at_once: int | None = None  # whose activations CLIP holds; all of a picture's if None
-    recompute: bool = False  # the U-Net's activations: one more forward a step
+    crop_chunk: int | None = None  # crops whose activations CLIP holds at a time; all of a picture's if None
+    gradient_checkpointing: bool = False  # of the U-Net's blocks: one more forward a step
     # What saves time and changes the picture.
-    crops_late: int | None = None  # crops in the second half of the walk; as many as before if None
-    guide_every: int = 1  # steps from one that is guided to the next
+    final_crops: int | None = None  # crops in the second half of the walk; as many as before if None
+    guidance_interval: int = 1  # steps from one that is guided to the next
     through_unet: bool = True  # false: guidance by the gradient at x0, not pulled back through the U-Net
-
-    @property
-    def economy(self) -> Economy:
-        """How memory is spared from the first step on; a new one each time, since it grows."""
-        return Economy(at_once=self.crops_at_once, recompute=self.recompute)
-
-    @property
-    def shortcuts(self) -> Shortcuts:
-        """What guidance leaves out."""
-        return Shortcuts(self.through_unet, self.guide_every)
 
     def __post_init__(self):
         """Take the obvious types for the stated ones, and refuse what needs no network to be refused."""
@@ -97,7 +84,7 @@ class Settings:
         give("crop_area", tuple(self.crop_area))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
-        for name in ("count", "guide_every", "crops_at_once", "crops_late"):
+        for name in ("count", "guidance_interval", "crop_chunk", "final_crops"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed.")
         if self.output_size not in OUTPUT_SIZES:
@@ -119,22 +106,8 @@ def parse_attend(attend: Sequence[int] | int | str | None) -> tuple[int, ...] | 
         raise InputError(f"attend {attend!r} is not understood; give resolutions such as 32,16, or all.") from None
 
 
-def choose_device(name: str) -> torch.device:
-    """The torch device; "auto" is CUDA where there is one. Raises InputError for one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(
-            f"Device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device cpu."
-        ) from error
-    return device
-
-
 def choose_anchors(
-    model: DiffusionModel,
+    model: Model,
     height: int,
     width: int,
     kind: str,
@@ -166,7 +139,7 @@ def choose_anchors(
 
 
 def make_terms(
-    s: Settings, model: DiffusionModel, text: TextDirection, height: int, width: int, vgg: VGG19 | None = None
+    s: Settings, model: Model, text: TextDirection, height: int, width: int, vgg: VGG19 | None = None
 ) -> tuple[Term, ...]:
     """The terms of a run on pictures of one size. A mean over pixels or crops pulls each pixel 256²/(H·W) times harder
     on a small picture; the weights are scaled back by H·W/256²."""
@@ -175,13 +148,13 @@ def make_terms(
 
 
 def make_term(
-    kind: str, s: Settings, model: DiffusionModel, text: TextDirection, height: int, width: int, vgg: VGG19 | None
+    kind: str, s: Settings, model: Model, text: TextDirection, height: int, width: int, vgg: VGG19 | None
 ) -> Term:
     """One of `make_terms`, by its name in TERMS; "vgg" needs the network."""
     scale = height * width / REFERENCE_AREA
     if kind == "clip":
         weights = {"clip_global": scale * s.clip_global, "clip_directional": scale * s.clip_directional}
-        return Term(weights, CLIPLoss(text, Crops(s.crops, s.crop_area), _late(s, model)))
+        return Term(weights, CLIPLoss(text, Crops(s.crops, s.crop_area), _final_crops(s, model)))
     if kind == "contrastive":
         attention = Attention(s.attention_scale, s.attention_temperature)
         anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention)
@@ -190,10 +163,10 @@ def make_term(
     return Term(scale * getattr(s, kind), losses[kind]())
 
 
-def _late(s: Settings, model: DiffusionModel) -> Late | None:
+def _final_crops(s: Settings, model: Model) -> FinalCrops | None:
     """The crops of the walk's second half, from the state in its middle on; None where they are as many as before."""
-    if s.crops_late is None:
+    if s.final_crops is None:
         return None
     schedule = model.schedule(s.steps)
     middle = (len(schedule) - s.skip) // 2
-    return Late(s.crops_late, int(schedule.timesteps[middle]) + 1)
+    return FinalCrops(s.final_crops, int(schedule.timesteps[middle]) + 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from qs_core.pipeline import VERSION
+from qs_core.report import VERSION
 
 ROOT = Path(__file__).parent.parent
 NEVER = ("torch", "torchvision", "torchaudio")

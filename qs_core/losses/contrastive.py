@@ -7,14 +7,16 @@ feature of the same anchor, among the source's features of all anchors.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..anchors import Anchors, Route, Selection
+from ..protocol import Model
 from ..randomness import Generators
-from .base import View
+from .base import Loss, View
 
 Encode = Callable[[Tensor], Sequence[Tensor]]
 DIAGONAL = -10.0  # the negatives' own place, before the division by tau
@@ -39,13 +41,15 @@ def _unit(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Contrastive:
+class Contrastive(Loss):
     """The loss over the encoder's chosen layers, summed over them as the reference does.
 
     `encode` maps (B, 3, H, W) to the chosen layers' features, each (B, C, h, w); `anchors` chooses where to look.
     Deviation: against the clean source, encoded once, so that its attention is computed once; ZeCon noises it anew.
     """
 
+    name: ClassVar[str] = "contrastive"
+    reads: ClassVar[str] = "state"
     encode: Encode
     anchors: Anchors
     tau: float = 0.07
@@ -54,6 +58,10 @@ class Contrastive:
         with torch.no_grad():
             features = [f.detach() for f in self.encode(source)]
         return BoundContrastive(self, features, self.anchors.select(features), generators)
+
+    def graph_bytes(self, model: Model, batch: int, height: int, width: int) -> int:
+        """The encoder's part of the network's graph; counted, a quarter on the built-in network."""
+        return model.graph_bytes(batch, height, width) // 3
 
     def between(self, estimate: Sequence[Tensor], source: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
         """(B,) the loss of given features along given routes."""
@@ -86,7 +94,7 @@ class BoundContrastive:
         routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in drawn]
         known = zip(self.keys, routes, self.features, strict=True)
         keys = [route(f) if key is None else key for key, route, f in known]
-        return {"contrastive": self.loss.compare(self.loss.encode(view.estimate), keys, routes)}
+        return {"contrastive": self.loss.compare(self.loss.encode(view.state), keys, routes)}
 
     def describe(self) -> list[dict]:
         """Per layer: the map's size, how its anchors are chosen, how many, and the entropies' spread in nats."""

@@ -1,28 +1,33 @@
 """Losses on pixels: mean squared error to the source, and the range penalty on x0."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from einops import reduce
 from torch import Tensor
 
 from ..randomness import Generators
-from .base import BoundLoss, View
+from .base import BoundLoss, Loss, View
 
 
 @dataclass(frozen=True)
-class MSE:
+class MSE(Loss):
     """Mean squared difference between the estimate and the source (ZeCon's `mse`).
 
     Deviation: against the clean source; ZeCon noises it anew at each step.
     """
+
+    name: ClassVar[str] = "mse"
 
     def against(self, source: Tensor, generators: Generators) -> BoundLoss:
         return lambda view: {"mse": reduce((view.estimate - source).square(), "b c h w -> b", "mean")}
 
 
 @dataclass(frozen=True)
-class Range:
+class Range(Loss):
     """Mean squared distance of x0 from [-1, 1]."""
+
+    name: ClassVar[str] = "range"
 
     def against(self, source: Tensor, generators: Generators) -> BoundLoss:
         return range_loss

@@ -1,15 +1,15 @@
 """What a run's settings ask for: anchors by resolution, terms by area, device and dtype by name."""
 
-
 import pytest
 import torch
 
 from qs_core.errors import InputError
 from qs_core.features.clip import text_direction
+from qs_core.host import choose_device
 from qs_core.losses.clip import CLIPLoss
 from qs_core.losses.contrastive import Contrastive
 from qs_core.losses.pixel import MSE, Range
-from qs_core.settings import Settings, choose_anchors, choose_device, make_terms
+from qs_core.settings import Settings, choose_anchors, make_terms
 
 
 class TestAnchors:

@@ -157,7 +157,7 @@ def test_mistakes_are_named_on_the_loss_s_own_node(pack, term, input_error):
 @pytest.fixture
 def vgg_file(pack, monkeypatch, tmp_path):
     """A random VGG-19 in the VGG folder, as vgg.pth."""
-    features, seam, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.seam", "nodes.losses"))
+    features, seam, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.folders", "nodes.losses"))
     torch.manual_seed(0)
     state = {name: 0.05 * torch.randn(value.shape) for name, value in features._empty_features().state_dict().items()}
     torch.save(state, tmp_path / "vgg.pth")

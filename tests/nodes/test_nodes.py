@@ -73,19 +73,19 @@ def test_grey_and_alpha_images_are_taken(pack, channels, expected):
     image = torch.full((1, 8, 8, channels), 0.25)
     if channels == 4:
         image[..., 3] = 0.5  # half of 0.25 on white
-    picture = pack.part("nodes.seam").from_image(image)
+    picture = pack.part("nodes.images").from_image(image)
     assert picture.shape == (1, 3, 8, 8)
     assert torch.allclose((picture + 1) / 2, torch.tensor(expected))
 
 
 def test_images_come_back_as_they_went_in(pack, photo):
-    seam = pack.part("nodes.seam")
+    images = pack.part("nodes.images")
     with torch.inference_mode(False):
-        assert torch.allclose(seam.to_image(seam.from_image(photo)), photo, atol=1e-6)
+        assert torch.allclose(images.to_image(images.from_image(photo)), photo, atol=1e-6)
 
 
 def test_half_precision_images_are_computed_in_full(pack):
-    assert pack.part("nodes.seam").from_image(torch.rand(1, 8, 8, 3).half()).dtype == torch.float32
+    assert pack.part("nodes.images").from_image(torch.rand(1, 8, 8, 3).half()).dtype == torch.float32
 
 
 def test_nan_is_named(invert, input_error, photo):
@@ -130,7 +130,7 @@ def test_size_and_output_size(invert, sample, photo):
 
 def test_automatic_size_is_the_network_s(invert, pack, model, photo):
     inversion = invert(photo, size=0, steps=2, skip=1, start="noised")
-    assert min(inversion.size) == pack.part("qs_core.pipeline").default_size(model.core)
+    assert min(inversion.size) == pack.part("qs_core.stylizer").default_size(model.core)
 
 
 def test_spacing_replaces_steps(invert, photo):
@@ -184,7 +184,7 @@ def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
 
 def test_progress_asks_whether_to_stop_at_every_step(pack, monkeypatch, invert, photo):
     calls = []
-    monkeypatch.setattr(pack.part("nodes.seam"), "check_cancelled", lambda: calls.append(1))
+    monkeypatch.setattr(pack.part("nodes.host").ComfyHost, "check_cancelled", lambda host: calls.append(1))
     invert(photo, steps=6, skip=2)
     assert len(calls) == 4
 
@@ -206,7 +206,7 @@ def test_wires_that_hold_a_network_show_it_to_comfyui_s_cache(pack, invert, text
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_images_and_masks_that_are_kept_on_the_gpu_are_taken(pack, invert, sample, photo):
     inversion = invert(photo.cuda())
-    assert inversion.image.device.type == inversion.inversion.source.device.type == "cpu"
+    assert inversion.prepared.original.device.type == inversion.inversion.source.device.type == "cpu"
     assert torch.equal(sample(inversion, strength=0.0), photo)
     sample(inversion, mask=torch.ones(1, 32, 32).cuda())
     for grid in (pack("QSCompareGrid", images=[photo.cuda()]), pack("QSBeforeAfter", before=photo, after=photo.cuda())):

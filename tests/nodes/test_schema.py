@@ -87,7 +87,7 @@ def test_defaults_are_those_of_settings(pack):
         - compared
         - {"prompts", "prompt_weights", "clip_pretrained", "model_options", "vgg", "vgg_weights", "count", "device"}
         # Where memory runs short the nodes spare it by themselves; of what changes the picture they offer what pays.
-        - {"crops_at_once", "recompute", "crops_late", "guide_every"}
+        - {"crop_chunk", "gradient_checkpointing", "final_crops", "guidance_interval"}
     )
     assert not left
     area = pack.defaults("QSAttnGuidedSampler")

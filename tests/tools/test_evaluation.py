@@ -83,9 +83,9 @@ def test_a_study_on_the_demo_network_has_a_loss_and_the_plain_one_the_librarys(c
     model, s = load_model("demo"), Settings(prompts="golden")
     source, estimate = (read(PICTURES[name])[None, :, 60:124, 60:124] for name in ("cat", "coffee"))
     bound = content(model, s, 64, 64).loss.against(source, seeded([0]))
-    value = bound(View(estimate, estimate, None, 500))["contrastive"]
+    value = bound(View(estimate, estimate, 500))["contrastive"]
     library = content_term(model, 300.0, choose_anchors(model, 64, 64, "global")).loss.against(source, seeded([0]))
-    expected = library(View(estimate, estimate, None, 500))["contrastive"]
+    expected = library(View(estimate, estimate, 500))["contrastive"]
     assert value.shape == (1,) and torch.isfinite(value).all()
     if not content.study.weighed:
         assert torch.allclose(value, expected, rtol=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from qs_core import Kept, stylize
+from qs_core import Stylizer, stylize
 
 SMALL = {"size": 32, "steps": "10", "skip": 7, "crops": 2, "device": "cpu"}
 
@@ -27,10 +27,10 @@ def test_seeds_share_one_inversion(picture, stages):
 
 
 def test_prompts_share_networks_and_inversion(picture, stages):
-    keep, image = Kept(), picture(1)[0]
-    first = stylize(image, "a sketch with crayon", keep=keep, progress=stages, **SMALL)
-    second = stylize(image, "golden", keep=keep, progress=stages, **SMALL)
-    again = stylize(image, "a sketch with crayon", keep=keep, progress=stages, **SMALL)
+    stylizer, image = Stylizer(), picture(1)[0]
+    first = stylize(image, "a sketch with crayon", stylizer=stylizer, progress=stages, **SMALL)
+    second = stylize(image, "golden", stylizer=stylizer, progress=stages, **SMALL)
+    again = stylize(image, "a sketch with crayon", stylizer=stylizer, progress=stages, **SMALL)
     assert stages == {"inversion": 3, "sampling": 9}
     assert torch.equal(first.picture, again.picture) and not torch.equal(first.picture, second.picture)
     assert torch.equal(second.picture, stylize(image, "golden", **SMALL).picture)
@@ -38,32 +38,32 @@ def test_prompts_share_networks_and_inversion(picture, stages):
 
 @pytest.mark.parametrize("change", [{"skip": 6}, {"steps": "12"}, {"start": "zecon"}, {"size": 40}])
 def test_another_walk_is_inverted_anew(picture, stages, change):
-    keep, image = Kept(), picture(1)[0]
-    stylize(image, "golden", keep=keep, **SMALL)
-    kept = stylize(image, "golden", keep=keep, progress=stages, **{**SMALL, **change})
+    stylizer, image = Stylizer(), picture(1)[0]
+    stylize(image, "golden", stylizer=stylizer, **SMALL)
+    kept = stylize(image, "golden", stylizer=stylizer, progress=stages, **{**SMALL, **change})
     assert stages["inversion"] > 0
     assert torch.equal(kept.picture, stylize(image, "golden", **{**SMALL, **change}).picture)
 
 
 def test_another_picture_or_a_noised_start_is_not_taken_from_another(picture, stages):
-    keep = Kept()
-    stylize(picture(1)[0], "golden", keep=keep, **SMALL)
-    stylize(picture(2)[0], "golden", keep=keep, progress=stages, **SMALL)
+    stylizer = Stylizer()
+    stylize(picture(1)[0], "golden", stylizer=stylizer, **SMALL)
+    stylize(picture(2)[0], "golden", stylizer=stylizer, progress=stages, **SMALL)
     assert stages.pop("inversion") == 3
-    one, other = (stylize(picture(2)[0], "golden", keep=keep, start="noised", seed=s, **SMALL) for s in (0, 1))
+    one, other = (stylize(picture(2)[0], "golden", stylizer=stylizer, start="noised", seed=s, **SMALL) for s in (0, 1))
     assert not torch.equal(one.picture, other.picture)
 
 
 def test_other_networks_are_loaded(picture):
-    keep, image = Kept(), picture(1)[0]
-    stylize(image, "golden", keep=keep, **SMALL)
-    half = stylize(image, "golden", keep=keep, dtype="bfloat16", **SMALL)
+    stylizer, image = Stylizer(), picture(1)[0]
+    stylize(image, "golden", stylizer=stylizer, **SMALL)
+    half = stylize(image, "golden", stylizer=stylizer, dtype="bfloat16", **SMALL)
     assert half.report["resolved"]["dtype"] == "bfloat16"
     assert torch.equal(half.picture, stylize(image, "golden", dtype="bfloat16", **SMALL).picture)
 
 
 def test_the_oldest_inversion_goes_first(picture, stages):
-    keep = Kept(inversions=1)
+    stylizer = Stylizer(inversions=1)
     for seed in (1, 2, 1):
-        stylize(picture(seed)[0], "golden", keep=keep, progress=stages, **SMALL)
+        stylize(picture(seed)[0], "golden", stylizer=stylizer, progress=stages, **SMALL)
     assert stages["inversion"] == 9
