@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from tools.data.styles import (
+from tools.data.filters import (
     Array,
     Knob,
     Knobs,

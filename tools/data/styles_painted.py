@@ -1,6 +1,6 @@
 """Procedural renderings in seven more styles: paintings, drawings and prints.
 
-They follow the rules of `tools.data.styles`, whose helpers they share: the content of the picture stays, sizes are
+They follow the rules of `tools.data.filters`, whose helpers they use: the content of the picture stays, sizes are
 in pixels and do not depend on the size of the picture, and every random setting is a `Knob`.
 """
 
@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tools.data.styles import (
+from tools.data.filters import (
     Array,
     Knob,
     Knobs,
     Rng,
-    _resize,
     blur,
     contour_lines,
     displace,
@@ -34,6 +33,7 @@ from tools.data.styles import (
     paper,
     paper_grain,
     pure_hue,
+    resize,
     saturate,
     smear,
     smoothstep,
@@ -102,7 +102,7 @@ def _twice(field: Array) -> Array:
     """Enlarge a field or a picture to twice its size, for clean edges of flat shapes."""
     if field.ndim == 3:
         return np.dstack([_twice(np.ascontiguousarray(field[..., c])) for c in range(field.shape[2])])
-    return _resize(np.ascontiguousarray(field, np.float32), 2 * field.shape[1], 2 * field.shape[0])
+    return resize(np.ascontiguousarray(field, np.float32), 2 * field.shape[1], 2 * field.shape[0])
 
 
 def _half(field: Array) -> Array:
