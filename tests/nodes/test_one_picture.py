@@ -8,7 +8,7 @@ from PIL import Image
 
 from qs_core import demo, stylize
 from qs_core.__main__ import main
-from qs_core.evaluate import Judge, Method, Plan, run
+from qs_evaluate import Judge, Method, Plan, run
 
 JUDGE = Path(__file__).parents[2] / "tools" / "evaluation" / "judge"
 PROMPT = "a sketch with crayon"
