@@ -12,10 +12,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+try:  # beside the library in the repository, and not in the registry's archive
+    import qs_evaluate
+except ModuleNotFoundError:
+    qs_evaluate = None
+
 from . import anchors, checkpoints, demo, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
-from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, write_report
-from .evaluate import run as evaluate
 from .host import out_of_memory
 from .known import by_file, by_sha256
 from .losses.description import Option
@@ -53,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
     options = {"argument_default": argparse.SUPPRESS}
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
-    _add_evaluate(subparsers.add_parser("evaluate", help="compare ways to hold content, at equal style", **options))
+    if qs_evaluate:
+        _add_evaluate(subparsers.add_parser("evaluate", help="compare ways to hold content, at equal style", **options))
     inspect = subparsers.add_parser("inspect", help="say what a checkpoint is, and how that is known", **options)
     inspect.add_argument("file", help="a U-Net checkpoint, or demo")
     inspect.add_argument("--verify", action="store_true", help="compare the file's SHA-256 with the published ones")
@@ -204,7 +208,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     add(
         "--sweep",
         "what is swept: factors of the CLIP weights, or the contrastive weight",
-        choices=SWEEPS,
+        choices=qs_evaluate.SWEEPS,
         default="clip",
     )
     add("--weights", "the points of the sweep", nargs="+", type=float, metavar="W")
@@ -321,20 +325,20 @@ def _evaluate(given: dict) -> str:
     names = tuple(take("methods"))
     if baseline not in names:
         raise InputError(f"The baseline {baseline!r} is not among the methods {', '.join(names)}. Add it.")
-    require_matplotlib()  # before hours of work, not after
-    judge = Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
+    qs_evaluate.require_matplotlib()  # before hours of work, not after
+    judge = qs_evaluate.Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
     sharing = take("workers"), take("batch")
-    plan = Plan(
+    plan = qs_evaluate.Plan(
         sources,
         tuple(take("phrases")),
-        tuple(method_named(name) for name in names),
-        tuple(take("weights", SWEEPS[sweep])),
+        tuple(qs_evaluate.method_named(name) for name in names),
+        tuple(take("weights", qs_evaluate.SWEEPS[sweep])),
         tuple(take("seeds")),
         judge,
         sweep=sweep,
         settings=given,
     )
-    if len(plan.weights_of(method_named(baseline))) < 2:
+    if len(plan.weights_of(qs_evaluate.method_named(baseline))) < 2:
         raise InputError(f"The baseline {baseline!r} has one weight in this sweep, and no curve. Give two, or another.")
     with tqdm(desc="evaluation", unit="edit") as bar:
 
@@ -342,8 +346,8 @@ def _evaluate(given: dict) -> str:
             bar.total = total
             bar.update(done - bar.n)
 
-        rows = evaluate(plan, output, *sharing, progress, _tell)
-    written = write_report(rows, output, baseline)
+        rows = qs_evaluate.run(plan, output, *sharing, progress, _tell)
+    written = qs_evaluate.write_report(rows, output, baseline)
     return "\n".join(str(path) for path in written)
 
 

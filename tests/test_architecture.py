@@ -14,14 +14,14 @@ PACK = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in FILE
 RANKS = {
     0: "errors randomness demo checkpoints/* known pictures finite",
     1: "schedule anchors crops unets/* features/* host blend",
-    2: "specification metrics protocol memory precision",
+    2: "specification protocol memory precision",
     3: "losses/* model samplers",
     4: "guidance transfer",
     5: "presets settings",
     6: "networks",
     7: "stylizer",
     8: "report",
-    9: "pipeline evaluate",
+    9: "pipeline",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}
@@ -150,3 +150,12 @@ def test_ranks_are_read_as_meant(name, expected):
 
 def test_an_unknown_module_has_no_rank():
     assert rank("qs_core/helpers") is None
+
+
+def test_evaluation_stands_beside_the_library():
+    """It uses the library; of the library the command line alone knows it, and only where it is there."""
+    for path in sorted((ROOT / "qs_evaluate").glob("*.py")):
+        assert not {"nodes", "tools", "tests", *HOST} & set(
+            absolute_imports(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    assert [path for path in PACK if "qs_evaluate" in set(absolute_imports(tree(path)))] == ["qs_core/__main__"]

@@ -11,12 +11,12 @@ from PIL import Image
 
 from qs_core import InputError, NonFiniteError, Settings, demo, stylize
 from qs_core.__main__ import main
-from qs_core.evaluate import Judge, Method, Plan, method_named, run
-from qs_core.evaluate.runs import Cell, resume
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
 from qs_core.networks import load
 from qs_core.pictures import read
+from qs_evaluate import Judge, Method, Plan, method_named, run
+from qs_evaluate.runs import Cell, resume
 
 JUDGE = Path(__file__).parents[2] / "tools" / "evaluation" / "judge"
 SMALL = {"size": 32, "steps": "4", "skip": 2, "crops": 2}

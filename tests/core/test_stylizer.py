@@ -1,9 +1,14 @@
-"""What calls of stylize share: one inversion for all seeds and prompts of a picture, networks loaded once."""
+"""What pictures and calls share, and what is let go: one inversion for all seeds and prompts, networks loaded once."""
+
+import weakref
 
 import pytest
 import torch
+from PIL import Image
 
-from qs_core import Stylizer, stylize
+from qs_core import InputError, Settings, Stylizer, pictures, stylize
+from qs_core.pipeline import run
+from qs_core.stylizer import complete
 
 SMALL = {"size": 32, "steps": "10", "skip": 7, "crops": 2, "device": "cpu"}
 
@@ -67,3 +72,46 @@ def test_the_oldest_inversion_goes_first(picture, stages):
     for seed in (1, 2, 1):
         stylize(picture(seed)[0], "golden", stylizer=stylizer, progress=stages, **SMALL)
     assert stages["inversion"] == 9
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve small picture files."""
+    paths = [tmp_path / f"{number}.png" for number in range(12)]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (40, 32), (20 * number, 100, 200)).save(path)
+    return paths
+
+
+def test_a_folder_holds_one_picture_at_a_time(folder, monkeypatch):
+    read, alive = pictures.read, weakref.WeakSet()
+
+    def reading(path):
+        picture = read(path)
+        alive.add(picture)
+        return picture
+
+    monkeypatch.setattr(pictures, "read", reading)
+    held = [len(alive) for result in run(folder, Settings("golden", **SMALL))]
+    assert len(held) == 12 and max(held) <= 2
+
+
+@pytest.mark.parametrize("broken", ["no picture", (4, 32), (400, 32)])
+def test_a_file_that_its_header_refuses_stops_the_first_picture_already(folder, stages, broken):
+    if isinstance(broken, str):
+        folder[-1].write_text(broken)
+    else:
+        Image.new("RGB", broken).save(folder[-1])
+    with pytest.raises(InputError, match="no picture|both sides need|at most 8:1"):
+        next(run(folder, Settings("golden", **SMALL), stages))
+    assert stages == {}
+
+
+def test_a_batch_with_a_picture_twice_inverts_it_once(picture):
+    stylizer, walked = Stylizer(), []
+    stylizer.load(Settings("golden"))
+    twice = stylizer.invert(picture(1, 1, 2), "10", 7, "inverted", [0, 1, 2])
+    inversion = complete(twice, lambda reached: walked.append(len(reached.step.x)))
+    assert walked == [2] * 3 and torch.equal(inversion.x_t[0], inversion.x_t[1])
+    again = complete(stylizer.invert(picture(2), "10", 7, "inverted", [5]), lambda _: pytest.fail("walked"))
+    assert torch.equal(again.x_t, inversion.x_t[2:])

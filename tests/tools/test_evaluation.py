@@ -9,14 +9,14 @@ import torch
 
 from qs_core.anchors import select_global
 from qs_core.demo import PICTURES
-from qs_core.evaluate.report import _sheet_names
-from qs_core.evaluate.runs import resume
 from qs_core.losses.base import View
 from qs_core.losses.contrastive import choose_anchors, content_term, patch_nce
 from qs_core.model import load_model
 from qs_core.pictures import read
 from qs_core.randomness import seeded
 from qs_core.settings import Settings
+from qs_evaluate.report import _sheet_names
+from qs_evaluate.runs import resume
 from tools.data.scenes import HELD_OUT_KINDS
 from tools.evaluation import pictures, protocol
 from tools.evaluation.__main__ import main

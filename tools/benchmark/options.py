@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from qs_core import Restyled, Stylizer, demo, load_clip, metrics, pictures, stylize
+from qs_core import Restyled, Stylizer, demo, load_clip, pictures, stylize
+from qs_evaluate import metrics
 from tools.evaluation.protocol import JUDGE
 
 from . import report

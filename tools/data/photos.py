@@ -90,6 +90,7 @@ _BRICK = _Source("scikit-image", "brick.png", CC0, "CC0Textures, Bricks25")
 _GRASS = _Source("scikit-image", "grass.png", CC0, "linolafett, DeviantArt, Grass-01")
 _GRAVEL = _Source("scikit-image", "gravel.png", CC0, "CC0Textures, Gravel04")
 
+
 def _wallpaper(name: str, file: str, licence: str, author: str) -> Photo:
     return _Source("lomiri-wallpapers-16.04", file, licence, f"{author}, 2018").train(name)
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from qs_core.evaluate import Judge, Method, Plan
 from qs_core.host import choose_device
 from qs_core.precision import reduced_dtype
+from qs_evaluate import Judge, Method, Plan
 
 from .pictures import write
 from .variants import Content, Study

@@ -24,20 +24,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import metrics, pictures
-from ..blend import BlendMap
-from ..errors import InputError, MemoryShortage, NonFiniteError
-from ..features.clip import CLIP, TextDirection, text_direction
-from ..features.lpips import load_lpips
-from ..features.vit import load_vit
-from ..features.weights import Announce
-from ..host import choose_device
-from ..losses.base import Term
-from ..losses.contrastive import Contrastive
-from ..model import DiffusionModel
-from ..networks import load, open_clip_by_name
-from ..settings import Settings, make_terms
-from ..stylizer import Stylizer, complete
+from qs_core import pictures
+from qs_core.blend import BlendMap
+from qs_core.errors import InputError, MemoryShortage, NonFiniteError
+from qs_core.features.clip import CLIP, TextDirection, text_direction
+from qs_core.features.lpips import load_lpips
+from qs_core.features.vit import load_vit
+from qs_core.features.weights import Announce
+from qs_core.host import choose_device
+from qs_core.losses.base import Term
+from qs_core.losses.contrastive import Contrastive
+from qs_core.model import DiffusionModel
+from qs_core.networks import load, open_clip_by_name
+from qs_core.settings import Settings, make_terms
+from qs_core.stylizer import Stylizer, complete
+
+from . import metrics
 
 ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, settings, height, width → the term
 KEY = ("method", "weight", "prompt", "picture", "seed")
