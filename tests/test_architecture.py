@@ -16,7 +16,7 @@ RANKS = {
     1: "schedule anchors crops unets/* features/* host blend",
     2: "specification protocol memory precision",
     3: "losses/* model samplers",
-    4: "guidance transfer",
+    4: "guidance transfer trust_region",
     5: "presets settings",
     6: "networks",
     7: "stylizer",
