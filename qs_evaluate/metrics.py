@@ -72,8 +72,8 @@ def _at_limits(pictures: Tensor) -> Tensor:
 def glitter(edited: Tensor, source: Tensor) -> Tensor:
     """(B,) share of pixels whose colour stands out of their neighbourhood, less the source's own share.
 
-    Colour is the two differences R-G and (R+G)/2-B in [-1, 1]. It stands out where it departs from the median of the 5x5
-    window by more than 0.2. Strokes and tiles are wider than that; white and cyan specks on a forehead are not.
+    Colour is the two differences R-G and (R+G)/2-B in [-1, 1]. It stands out where it departs from the median of the
+    5x5 window by more than 0.2. Strokes and tiles are wider than that; white and cyan specks on a forehead are not.
     Raises InputError for a picture below 5 pixels a side.
     """
     edited, source = _pair(edited, source, NEIGHBOURS)

