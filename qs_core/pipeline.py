@@ -30,7 +30,7 @@ from .transfer import Inversion, begin, bind_terms, count_steps, restyle, step_f
 
 Progress = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
 State = tuple[Tensor, int]  # x_t (1, 3, H, W) and its number
-Source = str | Path | Image.Image | Tensor
+Source = pictures.Source
 VERSION = "0.1.0"
 BATCH = 4  # seeds of one picture that are walked together
 
@@ -92,20 +92,21 @@ def stylize(
 ) -> Restyled | list[Restyled]:
     """Restyle one picture or several; `options` are the fields of `Settings`.
 
-    A picture is a path, a Pillow image or a (3, H, W) tensor in [-1, 1]. One picture with count 1 gives one `Restyled`,
-    else a list, picture by picture, seed by seed (`seed`, `seed` + 1, …). A result does not depend on its neighbours.
+    A picture is a path, an open file, bytes, a Pillow image, a NumPy array (H, W, 3) of 8 or 16 bit or of floats in
+    [0, 1], or a (3, H, W) tensor in [-1, 1]. One picture with count 1 gives one `Restyled`, else a list, picture by
+    picture, seed by seed (`seed`, `seed` + 1, …). A result does not depend on its neighbours.
     `mask`, one for all pictures or one for each, is white where they are restyled and black where they stay as they
-    are: a path, a Pillow image or an (H, W) tensor in [0, 1], of its picture's aspect. `announce` is given a sentence
+    are: any of these forms, (H, W) in [0, 1], of its picture's aspect. `announce` is given a sentence
     before each download that the chosen CLIP needs. `keep`, a `Kept` given to several calls, spares all but the first
     to load the same networks and to invert the same picture.
     Raises InputError for bad input, NonFiniteError where sampling diverges, MemoryShortage for want of memory.
     """
-    single = _is_one(images)
+    single = pictures.is_one(images)
     try:
         settings = Settings(prompts=prompt, **options)
     except TypeError as error:
         raise InputError(f"{error}. The options are the fields of Settings.") from None
-    masks = [] if mask is None else [mask] if _is_one(mask) else list(mask)
+    masks = [] if mask is None else [mask] if pictures.is_one(mask) else list(mask)
     results = list(run([images] if single else list(images), settings, progress, masks, announce, keep))
     return results[0] if single and settings.count == 1 else results
 
@@ -123,10 +124,13 @@ def run(
     `masks`: none, one for all pictures, or one for each. `keep` as in `stylize`.
     """
     begun = time.perf_counter()
-    opened = [_open(image) for image in images]
-    fitting = _open_masks(masks, opened)
+    for image in images:
+        pictures.size_of(image)  # before networks are loaded: what its head tells
     networks = keep.networks(settings, announce) if keep else load(settings, announce).without_text()
     keep = keep or Kept(inversions=1)
+    short_side = None if masks else enough(settings, networks.model)
+    opened = [pictures.take(image, short_side)[None] for image in images]
+    fitting = _open_masks(masks, opened)
     pairs = enumerate(zip(opened, fitting, strict=True))
     jobs = [_prepare(number, picture, mask, settings, networks) for number, (picture, mask) in pairs]
     seconds = time.perf_counter() - begun
@@ -155,21 +159,6 @@ def open_clip_by_name(
     return load_clip(str(demo.CLIP) if name == demo.NAME else name, pretrained, device=device, announce=announce)
 
 
-def _open(image: Source) -> Tensor:
-    """(1, 3, H, W) in [-1, 1]."""
-    if isinstance(image, Image.Image):
-        return pictures.from_image(image)[None]
-    if isinstance(image, Tensor):
-        if image.ndim != 3 or image.shape[0] != 3:
-            raise InputError(f"A picture tensor has shape {tuple(image.shape)}; (3, height, width) is needed.")
-        return image[None].float()
-    return pictures.read(image)[None]
-
-
-def _is_one(given: Source | Sequence[Source]) -> bool:
-    return isinstance(given, str | Path | Image.Image | Tensor)
-
-
 def _open_masks(masks: Sequence[Source], opened: Sequence[Tensor]) -> list[Tensor | None]:
     """(1, 1, H, W) in [0, 1] for each opened picture, of its size; None where there is no mask."""
     if not masks:
@@ -181,10 +170,7 @@ def _open_masks(masks: Sequence[Source], opened: Sequence[Tensor]) -> list[Tenso
 
 
 def _open_mask(mask: Source, height: int, width: int) -> Tensor:
-    if isinstance(mask, Image.Image):
-        mask = pictures.mask_from_image(mask)
-    elif not isinstance(mask, Tensor):
-        mask = pictures.read_mask(mask)
+    mask = pictures.take_mask(mask)
     fitting = pictures.mask_of(mask, height, width)
     if len(fitting) != 1:
         raise InputError(f"A mask tensor has shape {tuple(mask.shape)}; (height, width) is needed.")
@@ -194,6 +180,11 @@ def _open_mask(mask: Source, height: int, width: int) -> Tensor:
 def default_size(model: DiffusionModel) -> int:
     """The short side when none is given: the training size; twice that for the small built-in network."""
     return model.image_size * (2 if model.image_size <= 64 else 1)
+
+
+def enough(s: Settings, model: DiffusionModel) -> int | None:
+    """The short side of what the network sees of a picture; None where the result has the original's size."""
+    return None if s.output_size == "original" else s.size or default_size(model)
 
 
 def _prepare(number: int, picture: Tensor, mask: Tensor | None, s: Settings, networks: Networks) -> Job:
