@@ -3,6 +3,7 @@
 import glob
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -100,9 +101,11 @@ def partial(path: Path) -> Path:
 
 def require_possible(path: Path) -> None:
     """Raises InputError for a path whose name is too long, or has letters that the file system does not take."""
-    for part in (*reversed(path.parents), path):
+    there = next((folder for folder in path.parents if exists(folder)), Path())
+    missing = path.parts[len(there.parts) :]
+    for tried in (path, *(there / name for name in missing)):  # where its folder is missing a name is not looked at
         try:
-            os.lstat(part)
+            os.lstat(tried)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         except (OSError, ValueError) as error:
@@ -110,10 +113,20 @@ def require_possible(path: Path) -> None:
             raise InputError(f"Cannot write {path} ({what}). Choose a shorter or plainer name.") from error
 
 
-def require_apart(names: Sequence[str]) -> None:
-    """Raises InputError where two names are one on some file system: alike but for case."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if name.casefold() in seen:
-            raise InputError(f"Two pictures are named {name!r}, and so would be their results. Rename one.")
-        seen[name.casefold()] = name
+def names_of(pictures: Sequence[str | Path]) -> list[str]:
+    """A name for each picture's results: its file's without the suffix, or with it where another's is the same.
+
+    Names that differ in case alone are the same, as they are on some file systems. Raises InputError for two files of
+    one name.
+    """
+    stems = [Path(picture).stem for picture in pictures]
+    taken = Counter(stem.casefold() for stem in stems)
+    names = [
+        Path(picture).name if taken[stem.casefold()] > 1 else stem
+        for picture, stem in zip(pictures, stems, strict=True)
+    ]
+    twice = next((name for name, count in Counter(map(str.casefold, names)).items() if count > 1), None)
+    if twice:
+        name = next(Path(picture).stem for picture, n in zip(pictures, names, strict=True) if n.casefold() == twice)
+        raise InputError(f"Two pictures are named {name!r}, and so would be their results. Rename one.")
+    return names

@@ -15,6 +15,7 @@ from . import checkpoints, demo, unets
 from .checkpoints.contents import require_weight
 from .errors import InputError, UnsupportedCheckpoint
 from .known import Known, Signature, by_file, by_sha256, by_signature
+from .paths import exists, expanded, require_possible
 from .schedule import NOISE
 
 LOOKED_UP, BY_SHAPES = "looked up", "looked up by shapes"  # as this very file's; as that of others with these shapes
@@ -86,9 +87,9 @@ def inspect(path: str | Path = demo.NAME, **given) -> Specification:
 
 def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str, Tensor]]:
     """The specification of a file and its state dict."""
-    path = demo.UNET if str(path) == demo.NAME else Path(path)
+    path = demo.UNET if str(path) == demo.NAME else expanded(path)
     known = by_file(path.name)
-    if known and not path.exists():
+    if known and not exists(path):
         there = " Put it there." if known.source else f" {known.note}."
         raise InputError(f"No model file at {path}. {known.advice}{there}")
     state, header = checkpoints.read(path)
@@ -100,7 +101,8 @@ def convert(source: str | Path, target: str | Path, **given) -> Specification:
 
     Weights keep their type. Raises InputError for a target that is there, or has another suffix.
     """
-    target = Path(target)
+    target = expanded(target)
+    require_possible(target)
     if target.suffix.lower() not in (".safetensors", ".sft"):
         raise InputError(f"{target}: the converted file is a safetensors file; give a name ending in .safetensors.")
     if target.exists():

@@ -24,6 +24,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError, UnsupportedCheckpoint
+from ..paths import expanded, is_file
 from .clip import CLIP, Vocabulary
 from .weights import Announce, Download, begin_all, cached, first_line, from_hub, load_exactly, otherwise
 
@@ -121,8 +122,8 @@ def _local_file(name: str, pretrained: str | Path | None) -> Path | None:
         raise InputError(f"{name} needs weights: give a pretrained tag ({tags}) or a file.")
     if open_clip.get_pretrained_cfg(name, str(pretrained)):
         return None
-    file = Path(pretrained).expanduser()
-    if not file.is_file():
+    file = expanded(pretrained)
+    if not is_file(file):
         raise InputError(f"{name} has no weights {str(pretrained)!r}: it is none of its tags ({tags}), and no file.")
     return file
 
