@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import anchors, checkpoints, demo, paths, pictures, transfer
+from . import anchors, checkpoints, paths, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
 from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, write_report
 from .evaluate import run as evaluate
@@ -24,7 +24,7 @@ from .presets import PRESETS, preset
 from .randomness import batch_seeds
 from .schedule import NOISE
 from .settings import Settings
-from .specification import OPTIONS, VARIANCES, Specification, convert
+from .specification import OPTIONS, VARIANCES, Specification, convert, located
 from .specification import inspect as inspect_checkpoint
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
@@ -272,7 +272,7 @@ def _inspect(file: str, verify: bool, expected: str | None, options: dict) -> in
     print(_describe(inspect_checkpoint(file, **options)))
     if not (verify or expected):
         return 0
-    path = demo.UNET if file == demo.NAME else paths.expanded(file)
+    path = located(file)
     digest = checkpoints.sha256(path)
     print(f"{'sha256':24}{digest}")
     if expected:

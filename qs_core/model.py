@@ -37,6 +37,7 @@ class DiffusionModel:
     class_label: int | None = None  # of a class-conditional network; None leaves the classes out
     name: str = ""
     guessed: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()  # what was chosen in the file
 
     @property
     def multiple(self) -> int:
@@ -45,10 +46,13 @@ class DiffusionModel:
 
     @property
     def doubt(self) -> str:
-        """A sentence on what was guessed of the configuration; empty where nothing was."""
-        if not self.guessed:
-            return ""
-        return f"{self.name}: guessed, not known: {', '.join(self.guessed)}. Where the picture is wrong, set them."
+        """What was chosen in the file and guessed of the configuration, in sentences; empty where nothing was."""
+        told = [f"{self.name}: {note}." for note in self.notes]
+        if self.guessed:
+            told.append(
+                f"{self.name}: guessed, not known: {', '.join(self.guessed)}. Where the picture is wrong, set them."
+            )
+        return " ".join(told)
 
     @property
     def device(self) -> torch.device:
@@ -140,6 +144,7 @@ def load_model(
         class_label=class_label,
         name=specification.name,
         guessed=specification.guessed,
+        notes=specification.notes,
     )
 
 

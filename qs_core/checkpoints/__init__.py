@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import InputError, UnsupportedCheckpoint
 from ..paths import expanded, is_file, partial
 from . import torch_files
-from .contents import check_claims, check_count, unwrap
+from .contents import Found, check_claims, check_count, unwrap
 
 SUFFIXES = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
 CONFIG, CHECKSUM = "qs_config", "qs_crc32"  # our entries in a safetensors header
@@ -45,6 +45,12 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     The format is told by the first bytes, not by the name. Raises InputError for a missing file, UnsupportedCheckpoint
     for a broken or unsafe one.
     """
+    found, header = find(path)
+    return found.state, header
+
+
+def find(path: str | Path) -> tuple[Found, dict]:
+    """As `read`, with where in the file the weights were."""
     path = expanded(path)
     if not is_file(path):
         raise InputError(f"No model file at {path}. Give the path of a .safetensors or .pt checkpoint, or 'demo'.")
@@ -55,9 +61,9 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         content, header = torch_files.read(path, first), {}
     else:
         content, header = _read_safetensors(path)
-    state = unwrap(content, path)
-    check_claims(state, path)
-    return state, header
+    found = unwrap(content, path)
+    check_claims(found.state, path)
+    return found, header
 
 
 def _refuse_foreign(first: bytes, path: Path) -> None:

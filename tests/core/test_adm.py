@@ -210,7 +210,7 @@ def test_another_kind_of_network_is_refused_by_its_keys():
 
 def test_a_latent_unet_is_refused_by_its_channels(weights):
     state = {**weights("adm_plain"), "input_blocks.0.0.weight": torch.zeros(32, 4, 3, 3)}
-    with pytest.raises(InputError, match="takes 4 channels"):
+    with pytest.raises(InputError, match="works on a VAE's latents .4 input channels."):
         unets.load(state)
 
 
