@@ -16,7 +16,18 @@ AVERAGED = (
 )
 WRAPPERS = (
     *AVERAGED,
-    *("state_dict", "model", "model_state_dict", "model_state", "params", "net", "network", "unet", "weights", "module"),
+    *(
+        "state_dict",
+        "model",
+        "model_state_dict",
+        "model_state",
+        "params",
+        "net",
+        "network",
+        "unet",
+        "weights",
+        "module",
+    ),
 )
 # And with these prefixes beside each other in one state dict, in the same order.
 PREFIXES = (

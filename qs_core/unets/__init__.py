@@ -63,6 +63,8 @@ def read_config(state: Mapping[str, Tensor], name: str, **overrides) -> Config:
     family = _family(state, name)
     if overrides.get("num_heads"):
         overrides = {"num_head_channels": 0, **overrides}
+    elif (overrides.get("num_head_channels") or 0) > 0 and family.name == "adm":
+        overrides = {"num_heads": 0, **overrides}
     try:
         return family.read_config(state, **overrides)
     except InputError as error:
