@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import demo, unets
 from .errors import InputError
+from .modes import loads
 from .schedule import Schedule, make_schedule
 from .specification import Specification
 from .specification import read as specify
@@ -79,7 +80,7 @@ class DiffusionModel:
 
         log σ² = v·log β_i + (1 - v)·log β̃_i with v = (value + 1) / 2, β of the respaced process.
         """
-        t = torch.full((len(x_t),), float(schedule.timesteps[i]), device=x_t.device)
+        t = torch.full((len(x_t),), float(schedule.timesteps[i]), dtype=torch.float32, device=x_t.device)
         output = self.unet(x_t, t).float()
         if self.variance == "learned":
             eps, values = output.chunk(2, dim=1)
@@ -88,7 +89,8 @@ class DiffusionModel:
             log_variance = v * high + (1 - v) * low
         else:
             eps = output
-            log_variance = torch.tensor(float(schedule.fixed_log_variance(self.variance)[i]), device=x_t.device)
+            fixed = float(schedule.fixed_log_variance(self.variance)[i])
+            log_variance = torch.tensor(fixed, dtype=torch.float32, device=x_t.device)
         alpha_bar = float(schedule.alpha_bar[i])
         x0 = (x_t - math.sqrt(1 - alpha_bar) * eps) / math.sqrt(alpha_bar)
         return Prediction(x0, eps, log_variance)
@@ -115,6 +117,7 @@ class DiffusionModel:
             )
 
 
+@loads
 def load_model(
     path: str | Path = demo.NAME,
     *,

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from .errors import InputError
 from .paths import expanded, partial
-from .reading import GAP, File, arrays, load, orientation, size, turned
+from .reading import GAP, File, arrays, is_large, load, orientation, size, turned
 from .reading.colour import flatten
 
 Source = File | Image.Image | np.ndarray | Tensor
@@ -31,8 +31,8 @@ def read(file: File, short_side: int | None = None) -> Tensor:
     """(3, H, W) float32 in [-1, 1] of a picture file: a path, its bytes, or an open file.
 
     It is upright, in sRGB by its colour profile, grey and 16 bit taken as such, alpha composited on white. With
-    `short_side` a large picture comes smaller, its short side still at least three times that: for a network that sees
-    no more, in a fraction of time and memory.
+    `short_side` a picture of over 16 million pixels comes smaller, its short side still at least three times that: for
+    a network that sees no more, in a fraction of time and memory.
     Raises InputError for a file that is missing, no picture, cut, or larger than QS_MAX_PIXELS allows.
     """
     return from_image(load(file, short_side), short_side)
@@ -125,7 +125,7 @@ def _flat(image: Image.Image, background: str, managed: bool = True) -> Image.Im
 
 
 def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
-    factor = min(image.size) // (GAP * short_side) if short_side else 1
+    factor = min(image.size) // (GAP * short_side) if short_side and is_large(image.size) else 1
     return image.reduce(factor) if factor > 1 else image
 
 

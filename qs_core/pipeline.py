@@ -4,6 +4,7 @@ import hashlib
 import platform
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +24,7 @@ from .features.weights import Announce
 from .losses.base import Term
 from .losses.contrastive import BoundContrastive
 from .model import DTYPES, DiffusionModel, load_model
+from .modes import each_in_plain_mode, in_plain_mode
 from .randomness import Generators, batch_seeds, streams
 from .samplers import Step
 from .settings import Settings, choose_clip_dtype, choose_device, choose_dtype, make_terms
@@ -111,6 +113,7 @@ def stylize(
     return results[0] if single and settings.count == 1 else results
 
 
+@each_in_plain_mode
 def run(
     images: Sequence[Source],
     settings: Settings,
@@ -140,6 +143,7 @@ def run(
             yield from _walk(job, seeds[first : first + BATCH], settings, networks, seconds, progress, keep)
 
 
+@in_plain_mode
 def load(s: Settings, announce: Announce | None = None) -> Networks:
     """Load the networks that the settings name, and embed the phrases, in float32 whatever the pictures are in."""
     device = choose_device(s.device)
@@ -285,10 +289,15 @@ class Kept:
 
     def __init__(self, inversions: int = 32):
         self.inversions = inversions
+        self._lock = threading.RLock()
         self._choice, self._networks, self._states = None, None, {}
 
     def networks(self, s: Settings, announce: Announce | None = None) -> Networks:
         """Those of the settings, loaded unless they are the same as before, and the settings' phrases embedded."""
+        with self._lock:
+            return self._networks_of(s, announce)
+
+    def _networks_of(self, s: Settings, announce: Announce | None) -> Networks:
         names = ("model", "model_options", "clip", "clip_pretrained", "vgg_weights", "device", "dtype", "clip_dtype")
         choice = repr([(name, getattr(s, name)) for name in names] + [bool(s.vgg)])
         if choice != self._choice:
@@ -303,6 +312,10 @@ class Kept:
         """Where walks of the picture (1, 3, H, W) begin, by `walk` unless it is known."""
         pixels = hashlib.sha256(source.cpu().contiguous().numpy().tobytes()).digest()
         key = pixels, tuple(source.shape), id(model), s.steps, s.skip, s.start
+        with self._lock:
+            return self._state_of(key, walk)
+
+    def _state_of(self, key: tuple, walk: Callable[[], State]) -> State:
         if key not in self._states:
             while len(self._states) >= self.inversions:
                 del self._states[next(iter(self._states))]

@@ -1,11 +1,12 @@
 """Every setting of one run, with its default, and the terms it asks for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import torch
 
+from . import values
 from .anchors import Anchors, Attention
 from .crops import Crops
 from .errors import InputError
@@ -65,7 +66,7 @@ class Settings:
     vgg: float = 0.0
     vgg_weights: str | None = None  # a file; torchvision's cache if None
     range: float = 50.0
-    seed: int = 0
+    seed: int = 0  # None: a new one by chance, which the report tells
     count: int = 1
     device: str = "auto"
     dtype: str = "auto"
@@ -91,11 +92,14 @@ class Settings:
     def __post_init__(self):
         """Take the obvious types for the stated ones, and refuse what needs no network to be refused."""
         give = partial(object.__setattr__, self)  # the usual way in a frozen dataclass
-        give("prompts", (self.prompts,) if isinstance(self.prompts, str) else tuple(self.prompts))
-        give("prompt_weights", tuple(self.prompt_weights))
+        give("prompts", values.phrases(self.prompts))
+        give("prompt_weights", values.numbers("prompt_weights", self.prompt_weights))
         give("steps", str(self.steps))
         give("attend", parse_attend(self.attend))
-        give("crop_area", tuple(self.crop_area))
+        give("crop_area", values.numbers("crop_area", self.crop_area))
+        give("seed", values.seed(self.seed))
+        for setting in fields(self):
+            give(setting.name, values.plain(setting.name, getattr(self, setting.name), setting.type))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
         for name in ("count", "guide_every", "crops_at_once", "crops_late"):
@@ -127,10 +131,9 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(
-            f"Device {name!r} is not available here ({str(error).splitlines()[0]}). Use --device cpu."
-        ) from error
+    except Exception as error:  # a backend that is not there can fail in any way
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"Device {name!r} is not available here ({told[0][:120]}). Use --device cpu.") from error
     return device
 
 

@@ -70,7 +70,7 @@ def content_term(model: DiffusionModel, weight: float, anchors: Anchors, tau: fl
     layers = [layer.index for layer in model.content_layers()]
 
     def encode(pictures: Tensor) -> list[Tensor]:
-        t = torch.zeros(len(pictures), device=pictures.device)
+        t = torch.zeros(len(pictures), dtype=torch.float32, device=pictures.device)
         outputs = model.encode(pictures, t, last=max(layers))
         return [outputs[index] for index in layers]
 

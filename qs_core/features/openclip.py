@@ -24,6 +24,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError, UnsupportedCheckpoint
+from ..modes import loads
 from ..paths import expanded, is_file
 from .clip import CLIP, Vocabulary
 from .names import (
@@ -44,6 +45,7 @@ OPENAI_FIELDS = {"input_resolution", "context_length", "vocab_size"}
 INSTEAD = "Or fetch it from there by other means and give the path of that file in place of the tag."
 
 
+@loads
 def load_clip(
     name: str,
     pretrained: str | Path | None = None,

@@ -20,6 +20,7 @@ from . import exif, foreign, rescue
 LIMIT = "QS_MAX_PIXELS"  # an environment variable: the most pixels of a picture that are decoded
 REDUCIBLE = ("JPEG", "MPO")
 REDUCED = 4  # times as many may a JPEG have that is decoded at a half, a quarter or an eighth of its size
+LARGE = 16_000_000  # pixels: a picture of more comes reduced where no more is asked for, any other as it is
 GAP = 3  # a reduced picture keeps at least so many times the short side that is asked for
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -95,7 +96,7 @@ def size(file: File) -> tuple[int, int]:
     """
     at = contents(file)
     image = _tried(at, lambda stream, info: _open(stream, info, at.name))
-    _check_size(image.size, (1, 1) if image.format in REDUCIBLE else image.size, at.name)
+    _check_size(image.size, (1, 1) if image.format in REDUCIBLE and is_large(image.size) else image.size, at.name)
     tags = getattr(image, "tag_v2", None)  # a TIFF's, whose size Pillow may have turned already
     width, height = (tags[256], tags[257]) if tags else image.size
     turn = tags.get(exif.ORIENTATION, 1) if tags else orientation(image)
@@ -105,7 +106,7 @@ def size(file: File) -> tuple[int, int]:
 def load(file: File, short_side: int | None = None) -> Image.Image:
     """The picture as it is in its file: decoded, not yet upright, its mode and `info` as Pillow gives them.
 
-    With `short_side` a JPEG may come smaller, its short side still at least `GAP` times that.
+    With `short_side` a JPEG of more than `LARGE` pixels may come smaller, its short side still at least `GAP` times that.
     Raises InputError for a file that is missing, no picture, cut, or too large.
     """
     at = contents(file)
@@ -113,7 +114,7 @@ def load(file: File, short_side: int | None = None) -> Image.Image:
     def decode(stream: BinaryIO, info: dict) -> Image.Image:
         image = _open(stream, info, at.name)
         whole = image.size
-        if short_side:
+        if short_side and is_large(whole):
             image.draft(None, (GAP * short_side, GAP * short_side))
         _check_size(whole, image.size, at.name)
         image.load()
@@ -222,6 +223,11 @@ def _identified(stream: BinaryIO) -> Image.Image:
                 stream.seek(0)
                 return factory(stream, "")
         raise error
+
+
+def is_large(size: tuple[int, int]) -> bool:
+    """Whether a picture of that size is to be reduced before it is floats, where the network sees less."""
+    return size[0] * size[1] > LARGE
 
 
 def most_pixels() -> int:

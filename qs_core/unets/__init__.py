@@ -99,7 +99,7 @@ def check(config: Config, state: Mapping[str, Tensor], name: str) -> UNet:
     family = family_of(config)
     try:
         with torch.device("meta"):
-            network = family.network(config)
+            network = family.network(config).float()  # whatever the default number format is
     except InputError as error:
         raise type(error)(f"{name}: {error}") from error
     except Exception as error:  # e.g. channels that cannot be grouped

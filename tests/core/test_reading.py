@@ -353,7 +353,15 @@ class TestWhatItIs:
 
 
 class TestLargePhotos:
-    """What is larger than the network sees is reduced before it is floats."""
+    """What is large and more than the network sees is reduced before it is floats."""
+
+    @pytest.fixture(autouse=True)
+    def small_is_large(self, monkeypatch):
+        monkeypatch.setattr("qs_core.reading.LARGE", 500_000)
+
+    def test_any_other_is_left_as_it_is(self):
+        data = jpeg(photo(600, 800))
+        assert torch.equal(read(data, short_side=8), read(data))
 
     def test_a_jpeg_and_a_png_come_smaller_and_look_the_same(self):
         large = photo(800, 1200)
@@ -373,6 +381,7 @@ class TestLargePhotos:
 
     def test_the_limit_says_what_to_do_and_is_lifted(self, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+        monkeypatch.setattr("qs_core.reading.LARGE", 100)
         data, array = png(photo(50, 60), 8, 2), jpeg(photo(50, 60))
         with pytest.raises(InputError, match="is 60x50, 3000 pixels; at most 2000 .* set QS_MAX_PIXELS=3000"):
             read(data)
