@@ -26,6 +26,7 @@ from .schedule import NOISE
 from .settings import Settings
 from .specification import OPTIONS, VARIANCES, Specification, convert, located
 from .specification import inspect as inspect_checkpoint
+from .values import doubtful, weighted
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 
@@ -105,7 +106,13 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     """The options of stylize: the fields of `Settings`."""
     add = _adder(stylize)
     add("images", "picture files, patterns and folders; several make --output a folder", nargs="+", metavar="IMAGE")
-    add("--prompt", "what it shall become; repeatable", action="append", dest="prompts", metavar="P")
+    add(
+        "--prompt",
+        "what it shall become, with ::2 behind it to count twice; repeatable",
+        action="append",
+        dest="prompts",
+        metavar="P",
+    )
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
@@ -231,10 +238,12 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         given["model_options"] = options or None
         if command == "evaluate":
+            _refuse_weights(given["phrases"])
             print(_evaluate(given))
             return 0
         if "preset" in given:
             given = preset(given.pop("preset")) | given
+        given |= _weighed(given)
         if "prompts" not in given:
             raise InputError('What shall it become? Give --prompt "a sketch with crayon", or a --preset.')
         _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
@@ -249,6 +258,25 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _tell("interrupted", 130)
     return 0
+
+
+def _weighed(given: dict) -> dict:
+    """The prompts of "a phrase::2" without their weights, and these. Raises InputError where they are given twice."""
+    pairs = [weighted(prompt) for prompt in given.get("prompts", ())]
+    for sentence in filter(None, (doubtful(phrase) for phrase, _ in pairs)):
+        _tell(sentence)
+    if not any("::" in prompt for prompt in given.get("prompts", ())):
+        return {}
+    if given.get("prompt_weights"):
+        raise InputError("The weights are given twice, as ::2 and as --prompt-weight. Use one of them.")
+    return {"prompts": [phrase for phrase, _ in pairs], "prompt_weights": [weight for _, weight in pairs]}
+
+
+def _refuse_weights(phrases: list[str]) -> None:
+    """Raises InputError for "a phrase::2": in an evaluation each phrase is an edit by itself."""
+    wrong = next((phrase for phrase in phrases if "::" in phrase), None)
+    if wrong:
+        raise InputError(f"The prompt {wrong!r} has a weight, and each prompt is an edit by itself here. Leave it out.")
 
 
 def _print_any_name() -> None:

@@ -133,7 +133,9 @@ def choose_device(name: str) -> torch.device:
         torch.zeros(1, device=device).item()
     except Exception as error:  # a backend that is not there can fail in any way
         told = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"Device {name!r} is not available here ({told[0][:120]}). Use --device cpu.") from error
+        raise InputError(
+            f"Device {name!r} is not available here ({told[0].split('. ')[0][:120]}). Use --device cpu."
+        ) from error
     return device
 
 

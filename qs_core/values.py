@@ -1,7 +1,9 @@
 """What callers mean by a setting: Python's own numbers, numpy's, and paths → the plain types that a report can hold."""
 
+import math
 import operator
 import os
+import re
 import secrets
 import types
 import typing
@@ -55,6 +57,28 @@ def phrases(values: object) -> tuple[str, ...]:
     if wrong is not None or None in several:
         raise InputError(f"The prompt {wrong!r} is no text. Say what the picture should become.")
     return several
+
+
+def weighted(line: str) -> tuple[str, float]:
+    """A phrase and its weight out of "a phrase" or "a phrase::2". Raises InputError for a weight that is no number."""
+    phrase, mark, number = line.strip().rpartition("::")
+    if not mark:
+        return line.strip(), 1.0
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not math.isfinite(weight):
+        raise InputError(f"The prompt line {line.strip()!r} ends in ::{number}; give a number there, e.g. {phrase}::2.")
+    return phrase.strip(), weight
+
+
+def doubtful(phrase: str) -> str | None:
+    """A sentence where a phrase ends like a weight of another program, "phrase:2", and is read as words."""
+    words, mark, number = phrase.rpartition(":")
+    if not mark or words.endswith(":") or not re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", number):
+        return None
+    return f"The prompt {phrase!r} is read as words; a weight is written {words}::{number.strip()}."
 
 
 def _number(value: object) -> float:

@@ -106,7 +106,7 @@ def size(file: File) -> tuple[int, int]:
 def load(file: File, short_side: int | None = None) -> Image.Image:
     """The picture as it is in its file: decoded, not yet upright, its mode and `info` as Pillow gives them.
 
-    With `short_side` a JPEG of more than `LARGE` pixels may come smaller, its short side still at least `GAP` times that.
+    With `short_side` a JPEG of more than `LARGE` pixels may come smaller, its short side at least `GAP` times that.
     Raises InputError for a file that is missing, no picture, cut, or too large.
     """
     at = contents(file)
