@@ -48,7 +48,7 @@ def _pair(text: str) -> tuple[float, float]:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments; what is not given is left out."""
-    root = Parser(prog="python -m qs_core", description=__doc__)
+    root = Parser(prog=_program(), description=__doc__)
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
     options = {"argument_default": argparse.SUPPRESS}
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (inspect, into):
         _add_model_options(command)
     return root
+
+
+def _program() -> str:
+    """What was called: the installed command, or this module."""
+    name = Path(sys.argv[0]).stem
+    return name if name.startswith("qs-style") else "python -m qs_core"
 
 
 def _sha256(text: str) -> str:
