@@ -26,6 +26,7 @@ from .schedule import NOISE
 from .settings import Settings
 from .specification import OPTIONS, VARIANCES, Specification, convert, located
 from .specification import inspect as inspect_checkpoint
+from .speech import unfailing
 from .values import doubtful, weighted
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
@@ -229,7 +230,11 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 sampling failed, 2 bad input, 130 interrupted."""
-    _print_any_name()
+    with unfailing():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     given = vars(parser().parse_args(arguments))
     command = given.pop("command")
     options = {name: given.pop(name) for name in (*OPTIONS, "class_label") if name in given}
@@ -283,13 +288,6 @@ def _refuse_weights(phrases: list[str]) -> None:
     wrong = next((phrase for phrase in phrases if "::" in phrase), None)
     if wrong:
         raise InputError(f"The prompt {wrong!r} has a weight, and each prompt is an edit by itself here. Leave it out.")
-
-
-def _print_any_name() -> None:
-    """Show letters that the terminal's encoding lacks by their numbers, instead of ending the run at one."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _tell(message, status: int = 0) -> int:

@@ -12,7 +12,7 @@ PACK = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in FILE
 
 # Imports go downwards: to a lower rank, or to the same one inside a folder.
 RANKS = {
-    -1: "errors modes paths values",
+    -1: "errors modes paths speech values",
     0: "randomness demo checkpoints/* known reading/*",
     1: "schedule anchors crops unets/* features/* pictures",
     2: "specification losses/* metrics",
