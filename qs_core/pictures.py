@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate, pad
 
 from .errors import InputError
 from .paths import expanded, partial
-from .reading import GAP, File, arrays, is_large, load, orientation, size, turned
+from .reading import GAP, SIDEWAYS, File, arrays, is_large, load, orientation, size, turned
 from .reading.colour import flatten
 
 Source = File | Image.Image | np.ndarray | Tensor
@@ -83,7 +83,9 @@ def size_of(picture: Source) -> tuple[int, int]:
 
     Raises InputError as `take` does.
     """
-    if isinstance(picture, Image.Image | Tensor | np.ndarray):
+    if isinstance(picture, Image.Image):
+        return _decoded(picture).size[:: 1 if orientation(picture) in SIDEWAYS else -1]
+    if isinstance(picture, Tensor | np.ndarray):
         return tuple(take(picture).shape[-2:])
     _require_file(picture, "picture")
     return size(picture)
@@ -115,13 +117,23 @@ def mask_from_image(image: Image.Image) -> Tensor:
 
 
 def _flat(image: Image.Image, background: str, managed: bool = True) -> Image.Image:
+    decoded = _decoded(image)
     try:
-        image.load()
-        return turned(flatten(image, background, managed), orientation(image))
+        return turned(flatten(decoded, background, managed), orientation(image))
     except InputError:
         raise
-    except Exception as error:  # of a file that Pillow opened and did not yet decode
+    except Exception as error:  # e.g. tags that contradict the pixels
+        told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise InputError(f"A picture of mode {image.mode} cannot be read ({told}). Save it as PNG or JPEG.") from error
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """The image itself. Raises InputError for a file that Pillow opened and cannot decode."""
+    try:
+        image.load()
+    except Exception as error:  # a damaged file can make a decoder stumble over anything
         raise InputError(f"The picture cannot be decoded ({error}); it may be truncated. Save it again.") from error
+    return image
 
 
 def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:

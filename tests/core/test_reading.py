@@ -436,6 +436,19 @@ class TestForms:
         assert not take(inside).is_inference()
         assert take(wanted * 1.4).max() > 1  # a sampler's own result goes a little beyond
 
+    def test_an_image_that_pillow_opened_and_nobody_decoded(self):
+        turned_on_its_side = with_segments(jpeg(photo()), (0xE1, b"Exif\0\0" + exif(6)))
+        assert size_of(Image.open(io.BytesIO(turned_on_its_side))) == (56, 40)
+        assert torch.equal(take(Image.open(io.BytesIO(turned_on_its_side))), read(turned_on_its_side))
+        cut = Image.open(io.BytesIO(png(photo(), 8, 2)[:3000]))
+        for ask in (size_of, take, take_mask):
+            with pytest.raises(InputError, match="cannot be decoded .*truncated"):
+                ask(cut)
+        closed = Image.open(io.BytesIO(jpeg(photo())))
+        closed.close()
+        with pytest.raises(InputError, match="cannot be decoded"):
+            take(closed)
+
     @pytest.mark.parametrize(
         "form, told",
         [
