@@ -200,8 +200,7 @@ def _refusal(at: Contents, error: Exception) -> InputError:
 def _open(stream: BinaryIO, info: dict, name: str) -> Image.Image:
     image = _identified(stream)
     image.info.update(info)
-    if image.format == "TIFF":
-        foreign.refuse_raw(image, name)
+    foreign.refuse(image, name)
     return image
 
 

@@ -54,8 +54,11 @@ def can_open_heic(first: bytes) -> bool:
     return True
 
 
-def refuse_raw(image: Image.Image, name: str) -> None:
-    """Raises InputError for a camera's raw file: what Pillow reads of it is a preview."""
+def refuse(image: Image.Image, name: str) -> None:
+    """Raises InputError for a program in PostScript, which Pillow would have Ghostscript run, and for a camera's raw
+    file, of which Pillow reads a preview."""
+    if image.format == "EPS":
+        raise InputError(f"{name} is a PostScript drawing. Export it as PNG.")
     tags = getattr(image, "tag_v2", {})
     if DNG in tags or int(tags.get(SUBFILE, 0)) & REDUCED:
         raise InputError(f"{name} is a camera's raw file, or holds a preview first. Save it as JPEG or plain TIFF.")

@@ -328,6 +328,7 @@ class TestWhatItIs:
             (b"<!DOCTYPE html><html>", "is a web page, not a picture"),
             (b"  <svg xmlns='x'/>", "is an SVG drawing"),
             (b"%PDF-1.7", "is a PDF"),
+            (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) print\n", "is a PostScript drawing"),
             (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
             (b"PK\x03\x04" + bytes(50), "is a zip archive"),
             (b"FUJIFILMCCD-RAW 0201", "is a camera's raw file"),
