@@ -1,13 +1,13 @@
 """The nodes, in the order of the menu."""
 
 from .comparison import QSBeforeAfter, QSCompareGrid
+from .folders import register_folders
 from .inversion import EncodeInvertDDIM
 from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
-from .losses import QSCLIPLoss, QSContrastiveLoss, QSMSELoss, QSRangeLoss, QSVGGLoss
+from .losses import LOSS_NODES
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
-from .seam import register_folders
 from .text import CLIPTextDirection, QSPromptList
 
 register_folders()
@@ -19,11 +19,7 @@ NODE_CLASS_MAPPINGS = {
     "EncodeInvertDDIM": EncodeInvertDDIM,
     "QSAttnGuidedSampler": QSAttnGuidedSampler,
     "QSStylePreset": QSStylePreset,
-    "QSContrastiveLoss": QSContrastiveLoss,
-    "QSCLIPLoss": QSCLIPLoss,
-    "QSMSELoss": QSMSELoss,
-    "QSVGGLoss": QSVGGLoss,
-    "QSRangeLoss": QSRangeLoss,
+    **LOSS_NODES,
     "QSPromptList": QSPromptList,
     "QSSampleImage": QSSampleImage,
     "QSAttnHeatmap": QSAttnHeatmap,
@@ -37,11 +33,7 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "EncodeInvertDDIM": "Invert Image, DDIM (QS)",
     "QSAttnGuidedSampler": "QS-Attn Guided Sampler",
     "QSStylePreset": "Style Preset (QS)",
-    "QSContrastiveLoss": "Contrastive Loss (QS)",
-    "QSCLIPLoss": "CLIP Loss (QS)",
-    "QSMSELoss": "MSE Loss (QS)",
-    "QSVGGLoss": "VGG Loss (QS)",
-    "QSRangeLoss": "Range Loss (QS)",
+    **{node: cls.LOSS.title for node, cls in LOSS_NODES.items()},
     "QSPromptList": "Prompt List (QS)",
     "QSSampleImage": "Sample Photo (QS)",
     "QSAttnHeatmap": "QS-Attn Heat Map",

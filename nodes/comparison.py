@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..qs_core.errors import InputError
 from .figures import LAYOUTS, LEGIBLE, THEMES, Cell, Look, agree, before_after, grid
-from .seam import as_kept, leaves_inference_mode, plain
+from .images import as_output, plain
+from .inference_mode import leaves_inference_mode
 from .widgets import CATEGORY, choice, number, text, whole, wire
 
 ROW = 6  # pictures that stand side by side before a second row begins
@@ -87,7 +88,7 @@ class QSCompareGrid:
         else:
             rows = flow(batches, sources, lines, source_label[0], columns[0])
         look = Look(size[0], gap[0], background[0])
-        return (as_kept(grid(rows, look)[None]),)
+        return (as_output(grid(rows, look)[None]),)
 
 
 def table(
@@ -196,4 +197,4 @@ class QSBeforeAfter:
             )
         pairs = zip(first * (count // len(first)), second * (count // len(second)), strict=True)
         labels = (before_label, after_label)
-        return (as_kept(torch.stack([before_after(*agree(a, b), layout, position, labels) for a, b in pairs])),)
+        return (as_output(torch.stack([before_after(*agree(a, b), layout, position, labels) for a, b in pairs])),)

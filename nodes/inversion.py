@@ -1,46 +1,33 @@
 """EncodeInvertDDIM: a picture → the noisy state where guided sampling begins."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..qs_core import pictures, transfer
+from ..qs_core import pictures
+from ..qs_core.blend import BlendMap
 from ..qs_core.errors import InputError
-from ..qs_core.guidance import Economy
-from ..qs_core.pipeline import default_size
-from ..qs_core.randomness import batch_seeds, streams
+from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
-from .masks import Dial, feathered
-from .seam import (
-    Loaded,
-    Progress,
-    as_kept,
-    bring,
-    from_image,
-    from_mask,
-    in_portions,
-    leaves_inference_mode,
-    plain,
-    walk_bytes,
-)
+from ..qs_core.stylizer import Prepared, Stylizer, complete
+from ..qs_core.transfer import STARTS, Inversion, count_steps
+from .host import HOST, Loaded, bring
+from .images import from_mask, plain
+from .inference_mode import leaves_inference_mode
+from .masks import feathered
+from .progress import Bar
 from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, whole, wire
 
 
 @dataclass(frozen=True)
 class Inverted:
-    """What a QS_INVERSION wire carries: the inversion, its tensors on the CPU, and how its pictures were fitted.
+    """What a QS_INVERSION wire carries: the inversion and its prepared pictures, on the CPU, and the model."""
 
-    `image` are the very values that came in, (B, 3, H, W) in [0, 1]; `short` and `fit` what `pictures.fit` was given.
-    """
-
-    inversion: transfer.Inversion
-    frame: pictures.Frame
+    inversion: Inversion
+    prepared: Prepared
     model: Loaded
-    image: Tensor
-    short: int
-    fit: str
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,35 +40,16 @@ class Inverted:
         return self.model.patcher
 
     def __len__(self) -> int:
-        return len(self.image)
+        return len(self.prepared)
 
-    def on(self, device: torch.device) -> transfer.Inversion:
-        """The inversion with its tensors on a device."""
-        return replace(self.inversion, source=self.inversion.source.to(device), x_t=self.inversion.x_t.to(device))
-
-    def part(self, rows: slice) -> "Inverted":
-        """That of some pictures of the batch."""
-        i = self.inversion
-        return replace(self, image=self.image[rows], inversion=replace(i, source=i.source[rows], x_t=i.x_t[rows]))
-
-    def dial(self, strength: float, mask: Tensor | None, feather: int) -> Dial:
+    def blend(self, strength: float, mask: Tensor | None, feather: int) -> BlendMap:
         """Strength times mask (a MASK, None for all), feathered. Masks that are even may have any size."""
         if mask is None:
-            return Dial(strength, strength)
-        mask = from_mask(mask, len(self))
+            return self.prepared.blend(strength)
+        mask, original = from_mask(mask, len(self)), self.prepared.frame.original
         if (mask.amin((1, 2)) == mask.amax((1, 2))).all():  # such as the black one of Load Image, 64x64
-            mask = mask[:, :1, :1].repeat(1, *self.frame.original)
-        mask = feathered(pictures.mask_of(mask, *self.frame.original), feather)
-        fitted = pictures.fit_mask(mask, self.short, self.model.core.multiple, self.fit)
-        return Dial(strength * mask, strength * fitted)
-
-    def finish(self, x: Tensor, dial: Dial, output_size: str) -> Tensor:
-        """An IMAGE of what the U-Net drew, (B, 3, h, w); the very values that came in where the dial is at 0."""
-        fitted = (self.inversion.source + 1) / 2
-        source = self.frame.source(self.image, fitted, output_size).clamp(0, 1)
-        result = ((self.frame.restore(x, output_size).detach().float().cpu() + 1) / 2).clamp(0, 1)
-        done = pictures.composite(result, source, dial.coverage(self.frame, output_size))
-        return as_kept(rearrange(done, "b c h w -> b h w c").contiguous())
+            mask = mask[:, :1, :1].repeat(1, *original)
+        return self.prepared.blend(strength, feathered(pictures.mask_of(mask, *original), feather))
 
 
 class EncodeInvertDDIM:
@@ -132,7 +100,7 @@ class EncodeInvertDDIM:
                     "steps is a good start; below a third the content begins to go.",
                 ),
                 "start": choice(
-                    transfer.STARTS,
+                    STARTS,
                     DEFAULTS["start"],
                     "Where sampling begins. inverted: DDIM inversion, keeps the content best. noised: plain random "
                     "noise. zecon: the quirk of the ZeCon code, to compare with it.",
@@ -162,7 +130,7 @@ class EncodeInvertDDIM:
         if None in (steps, skip, start, spacing):
             return True
         try:
-            transfer.count_steps(make_schedule(spacing.strip() or str(steps)), skip, start)
+            count_steps(make_schedule(spacing.strip() or str(steps)), skip, start)
         except InputError as error:
             return str(error)
         return True
@@ -181,21 +149,15 @@ class EncodeInvertDDIM:
         start_seed: int = DEFAULTS["seed"],
         spacing: str = "",
     ):
-        core, short = model.core, size or default_size(model.core)
-        source, frame = pictures.fit(from_image(image), short, core.multiple, fit)
-        schedule = core.schedule(spacing.strip() or str(steps))
-        seeds = batch_seeds(start_seed, len(source))
-        tell = Progress(transfer.count_steps(schedule, skip, start), len(source), preview_every)
-        device = bring(model, memory=walk_bytes(core, source))
-
-        def states(rows: slice, _: Economy) -> tuple[Tensor, int]:
-            randomness = streams(seeds[rows]).start  # anew at each attempt
-            walk = transfer.begin(core, schedule, source[rows].to(device), skip, start, randomness)
-            for number, reached in enumerate(walk, 1):
-                tell(rows, number, frame.restore(reached.x))
-            return reached.x.cpu(), reached.i
-
-        parts = in_portions(source, lambda n: walk_bytes(core, source[:n]), device, states)
-        inversion = transfer.Inversion(core, schedule, source, torch.cat([x_t for x_t, _ in parts]), parts[-1][1])
-        original = rearrange(plain(image), "b h w c -> b c h w").contiguous()
-        return (Inverted(inversion, frame, model, original, short, fit),)
+        spacing, seeds = spacing.strip() or str(steps), batch_seeds(start_seed, len(image))
+        stylizer = Stylizer(model.core, HOST, inversions=0)
+        prepared = stylizer.prepare(rearrange(plain(image), "b h w c -> b c h w").contiguous(), size, fit, unit=True)
+        frame, source = prepared.frame, prepared.source
+        total = count_steps(model.core.schedule(spacing), skip, start)
+        bar = Bar(total, len(source), preview_every)
+        bring([model], model.core.walk_bytes(len(source), *source.shape[-2:]))
+        inversion = complete(
+            stylizer.invert(source, spacing, skip, start, seeds),
+            lambda reached: bar(reached.rows, reached.number, lambda: frame.restore(reached.state)),
+        )
+        return (Inverted(inversion, prepared, model),)

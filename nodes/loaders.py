@@ -4,22 +4,15 @@ import logging
 
 from ..qs_core import demo, pictures
 from ..qs_core.errors import InputError
-from ..qs_core.model import DTYPES, load_model
-from ..qs_core.pipeline import open_clip_by_name
+from ..qs_core.model import load_model
+from ..qs_core.networks import open_clip_by_name
+from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
-from ..qs_core.settings import choose_clip_dtype, choose_dtype
 from ..qs_core.specification import LARGEST_IMAGE, VARIANCES
-from .seam import (
-    CLIP_FOLDER,
-    FOLDER,
-    clip_weights,
-    compute_device,
-    hold,
-    leaves_inference_mode,
-    model_names,
-    model_path,
-    to_image,
-)
+from .folders import CLIP_FOLDER, FOLDER, clip_weights, model_names, model_path
+from .host import HOST, manage
+from .images import to_image
+from .inference_mode import leaves_inference_mode
 from .widgets import CATEGORY, DEFAULTS, choice, text, whole
 
 AUTO = "auto"
@@ -138,10 +131,12 @@ class LoadDiffusionModel:
         if use_new_attention_order != AUTO:
             options["use_new_attention_order"] = ORDERS[use_new_attention_order]
         label = None if class_label < 0 else class_label
-        model = load_model(model_path(model_name), dtype=choose_dtype(dtype), class_label=label, **options)
+        chosen = choose_dtype(dtype)
+        model = load_model(model_path(model_name), dtype=chosen, class_label=label, **options)
         if model.doubt:
-            logging.warning("QS: %s", model.doubt)
-        return (hold(model),)
+            _announce(model.doubt)
+        warn_of_emulation(chosen, HOST.device, _announce)
+        return (manage(model),)
 
 
 class LoadOpenCLIP:
@@ -206,8 +201,10 @@ class LoadOpenCLIP:
     def load(self, clip_name: str, pretrained: str, custom_name: str = "", dtype: str = AUTO):
         name, weights = _chosen(clip_name, pretrained, custom_name)
         clip = open_clip_by_name(name, weights, "cpu", announce=_announce)
-        clip.network.visual.to(DTYPES[choose_clip_dtype(dtype, clip, compute_device())])
-        return (hold(clip),)
+        chosen = choose_clip_dtype(dtype, clip, HOST.device)
+        clip.network.visual.to(DTYPES[chosen])
+        warn_of_emulation(chosen, HOST.device, _announce)
+        return (manage(clip),)
 
 
 def _chosen(clip_name: str, pretrained: str, custom_name: str) -> tuple[str, str | None]:

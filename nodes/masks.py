@@ -1,43 +1,12 @@
-"""What a mask and the strength dial come to: a map of how much of each pixel is restyled."""
-
-from dataclasses import dataclass
+"""The soft edge of a mask."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d, pad
 
-from ..qs_core import pictures
-from ..qs_core.pictures import Frame
-from .seam import check_cancelled
+from .host import HOST
 
 CELLS = 32  # across a feathered edge, so finely is it measured at least
-
-
-@dataclass(frozen=True)
-class Dial:
-    """Strength times mask, 0 … 1: on the picture that came in (1 or B, 1, H, W), and as the U-Net sees it.
-
-    Both are the strength itself where there is no mask.
-    """
-
-    picture: float | Tensor
-    fitted: float | Tensor
-
-    @property
-    def nothing(self) -> bool:
-        """Whether no pixel is to change."""
-        return not bool(torch.as_tensor(self.picture).any())
-
-    def part(self, rows: slice) -> "Dial":
-        """That of some pictures of the batch."""
-        single = not isinstance(self.picture, Tensor) or len(self.picture) == 1
-        return self if single else Dial(self.picture[rows], self.fitted[rows])
-
-    def coverage(self, frame: Frame, output_size: str) -> Tensor:
-        """The result's share in the composition with the source as it comes out; it broadcasts to (B, 3, h, w)."""
-        if isinstance(self.picture, Tensor):
-            return pictures.coverage(frame.source(self.picture, self.fitted, output_size).clamp(0, 1))
-        return pictures.coverage(self.picture)
 
 
 def feathered(mask: Tensor, width: int) -> Tensor:
@@ -67,7 +36,7 @@ def _depth(inside: Tensor, most: int) -> Tensor:
     squared = along**2
     padded = pad(squared, [0, 0, reach, reach], value=2.0 * reach**2)
     for shift in range(1, reach):
-        check_cancelled()
+        HOST.check_cancelled()
         for start in (reach - shift, reach + shift):
             torch.minimum(squared, padded[..., start : start + inside.shape[-2], :] + shift**2, out=squared)
     depth = squared.sqrt()

@@ -4,30 +4,18 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from ..qs_core.errors import InputError
+from ..qs_core.losses import LOSSES
 from ..qs_core.presets import PRESETS, preset
-from ..qs_core.settings import TERMS
-from .losses import Losses, Recipe, checked, losses_input, vgg_recipe
-from .seam import leaves_inference_mode
+from .inference_mode import leaves_inference_mode
+from .losses import Losses, Recipe, checked, losses_input
+from .losses import vgg as load_vgg
 from .widgets import CATEGORY, DEFAULTS, choice, flag, number
 
-STYLE = ("clip_global", "clip_directional")  # the weights that the dial `style` multiplies
-CONTENT = ("contrastive", "mse", "vgg")  # and those of `content`
-# The settings that belong to each kind of loss.
-FIELDS = {
-    "clip": (*STYLE, "crops", "crop_area"),
-    "contrastive": (
-        "contrastive",
-        "anchors",
-        "num_anchors",
-        "attend",
-        "attention_scale",
-        "attention_temperature",
-    ),
-    "mse": ("mse",),
-    "range": ("range",),
-    "vgg": ("vgg",),
-}
-CARRIED = {"prompts", "source_prompt", *(name for names in FIELDS.values() for name in names)}
+# The weights that each of a preset's dials multiplies.
+STYLE, CONTENT, OTHERS = (
+    tuple(name for loss in LOSSES if loss.role == role for name in loss.weights) for role in ("style", "content", "")
+)
+CARRIED = {"prompts", "source_prompt", *(name for loss in LOSSES for name in loss.names)}
 
 
 class QSStylePreset:
@@ -102,19 +90,19 @@ def recipes(settings: dict, vgg: bool, without: Collection[str] = ()) -> Losses:
     """One recipe for each kind of loss whose settings are given, but for those kinds `without`; VGG where it is wished
     and weighs anything."""
     made = []
-    for kind in (kind for kind in TERMS if kind not in without):
-        its = {name: settings[name] for name in FIELDS[kind] if name in settings}
-        if kind == "vgg":
-            made += [vgg_recipe(its["vgg"])] if vgg and its["vgg"] else []
-        elif its:
-            made.append(Recipe(kind, checked(its)))
+    for loss in (loss for loss in LOSSES if loss.kind not in without):
+        its = checked(loss.kind, {name: settings[name] for name in loss.names if name in settings})
+        if not loss.load:
+            made += [Recipe(loss.kind, its)] if its else []
+        elif vgg and its.get(loss.kind):
+            made.append(Recipe(loss.kind, its, network=load_vgg()))
     return tuple(replace(recipe, preset=True) for recipe in made)
 
 
 def summary(name: str, settings: dict, vgg: bool) -> str:
     """What the style is made of, a line each."""
     chosen = PRESETS[name]
-    weights = [f"{key} {settings[key]:g}" for key in (*STYLE, *CONTENT, "range") if key in settings]
+    weights = [f"{key} {settings[key]:g}" for key in (*STYLE, *CONTENT, *OTHERS) if key in settings]
     if settings["vgg"] and not vgg:
         weights[weights.index(f"vgg {settings['vgg']:g}")] += " (left out: turn vgg on)"
     elsewhere = [f"{key} {value}" for key, value in settings.items() if key not in CARRIED]

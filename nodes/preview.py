@@ -1,17 +1,21 @@
 """QSAttnHeatmap: where the attention of the source is focused, and which anchors that selects."""
 
+from collections.abc import Iterator
+from functools import partial
+
 import torch
 
 from ..qs_core import anchors as kinds
 from ..qs_core.anchors import Attention
-from ..qs_core.guidance import Economy
+from ..qs_core.losses.contrastive import ANCHORS, ATTENTION, choose_anchors, content_term, parse_layers
+from ..qs_core.memory import MemoryPolicy, in_portions
 from ..qs_core.randomness import seeded
-from ..qs_core.settings import choose_anchors, parse_attend
-from ..qs_core.transfer import content_term
 from .heatmap import Heat, draw
+from .host import HOST, bring
+from .images import to_image
+from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
-from .seam import bring, check_cancelled, in_portions, leaves_inference_mode, to_image, walk_bytes
-from .widgets import CATEGORY, DEFAULTS, anchor_widgets, anchors_widget, whole, wire
+from .widgets import CATEGORY, DEFAULTS, whole, widgets, wire
 
 
 class QSAttnHeatmap:
@@ -33,10 +37,10 @@ class QSAttnHeatmap:
         return {
             "required": {
                 "inversion": wire("QS_INVERSION", "The picture and its U-Net, from Invert Image."),
-                "anchors": anchors_widget(list(kinds.SELECTORS)),
+                **widgets(ANCHORS, choices=tuple(kinds.SELECTORS), tooltip=ANCHORS.tooltip.rpartition(" random: ")[0]),
                 "short_side": whole(512, 128, 2048, "Size of the drawing, in pixels of its short side.", step=64),
             },
-            "optional": anchor_widgets(advanced=True),
+            "optional": {k: v for option in ATTENTION for k, v in widgets(option, advanced=True).items()},
         }
 
     @leaves_inference_mode
@@ -56,12 +60,12 @@ class QSAttnHeatmap:
             *inversion.size,
             anchors,
             num_anchors or None,
-            parse_attend(attend),
+            parse_layers(attend),
             attention,
         )
         heats = layers(inversion, chosen)
         drawn = [
-            draw(picture, heat, inversion.frame, short_side)
+            draw(picture, heat, inversion.prepared.frame, short_side)
             for picture, row in zip(inversion.inversion.source, heats, strict=True)
             for heat in row
         ]
@@ -70,15 +74,16 @@ class QSAttnHeatmap:
 
 def layers(inverted: Inverted, anchors: kinds.Anchors) -> list[list[Heat]]:
     """Per picture, what the contrastive loss selects on each attending layer."""
-    core, source = inverted.model.core, inverted.inversion.source
-    device = bring(inverted.model, memory=walk_bytes(core, source))
+    core, clean = inverted.model.core, inverted.inversion.clean
+    batch, size = len(inverted), inverted.size
+    bring([inverted.model], core.walk_bytes(batch, *size))
     loss = content_term(core, 1.0, anchors).loss
 
-    def heats(rows: slice, _: Economy) -> list[list[Heat]]:
-        check_cancelled()
-        part = source[rows]
-        bound = loss.against(part.to(device), seeded([0] * len(part)))
+    def heats(rows: slice, _: MemoryPolicy) -> Iterator[list[Heat]]:
+        bound = loss.against(clean[rows].to(HOST.device), seeded([0] * (rows.stop - rows.start)))
         found = [(s.entropy.cpu(), s.positions.cpu()) for s in bound.selections if s]
-        return [[Heat(entropy[b], places[b], anchors.kind) for entropy, places in found] for b in range(len(part))]
+        for b in range(rows.stop - rows.start):
+            yield [Heat(entropy[b], places[b], anchors.kind) for entropy, places in found]
 
-    return [row for part in in_portions(source, lambda n: walk_bytes(core, source[:n]), device, heats) for row in part]
+    policy = partial(MemoryPolicy, HOST)
+    return list(in_portions((batch, *size), lambda n: core.walk_bytes(n, *size), HOST.device, heats, policy))

@@ -1,37 +1,43 @@
 """QSAttnGuidedSampler: from the noisy state back to a picture, bent towards the text and held to the content."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
-
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ..qs_core import transfer
+from ..qs_core.blend import BlendMap
 from ..qs_core.errors import InputError
-from ..qs_core.guidance import Economy
-from ..qs_core.losses.base import Term
-from ..qs_core.randomness import batch_seeds, streams
-from ..qs_core.settings import TERMS, Settings, parse_attend
+from ..qs_core.losses import BY_KIND
+from ..qs_core.losses.contrastive import ATTENTION, parse_layers
+from ..qs_core.randomness import batch_seeds
+from ..qs_core.settings import Settings
+from ..qs_core.stylizer import Stylizer, guidance_bytes
+from .host import HOST, bring
+from .images import as_output
+from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
 from .losses import Losses, Recipe, networks
-from .masks import Dial
-from .seam import Loaded, Progress, bring, guidance_bytes, in_portions, leaves_inference_mode
+from .progress import Bar
 from .text import Text
 from .widgets import (
     CATEGORY,
     DEFAULTS,
     MAX_SEED,
-    anchor_widgets,
-    anchors_widget,
+    OPTION,
     choice,
-    crop_widgets,
     flag,
     number,
-    weight,
+    settings_of,
     whole,
+    widgets,
     wire,
 )
+
+# What some losses' weights do beside the others, where all are on one node.
+DIRECTIONAL = "Pull along the difference of the two phrases. Higher: more style; the steadier of the two."
+CONTRASTIVE = "Hold on the content through the U-Net's features. Higher: shapes stay, style fades."
+MSE = "Hold on the source's very pixels and colours. Higher: closer to the photo."
+RANGE = "Keeps colours within what a picture can show. Raise it where colours clip."
 
 
 class QSAttnGuidedSampler:
@@ -75,15 +81,10 @@ class QSAttnGuidedSampler:
                     "How much of the style is let through: 1 all of it, lower less, 0 the very same picture.",
                     round=0.001,
                 ),
-                "clip_directional": weight(
-                    "clip_directional",
-                    "Pull along the difference of the two phrases. Higher: more style; the steadier of the two.",
-                ),
-                "clip_global": weight("clip_global", "Pull towards the text itself. Higher: more style, less content."),
-                "contrastive": weight(
-                    "contrastive", "Hold on the content through the U-Net's features. Higher: shapes stay, style fades."
-                ),
-                "mse": weight("mse", "Hold on the source's very pixels and colours. Higher: closer to the photo."),
+                **widgets(OPTION["clip_directional"], tooltip=DIRECTIONAL),
+                **widgets(OPTION["clip_global"]),
+                **widgets(OPTION["contrastive"], tooltip=CONTRASTIVE),
+                **widgets(OPTION["mse"], tooltip=MSE),
                 "sampler": choice(
                     transfer.SAMPLERS,
                     DEFAULTS["sampler"],
@@ -111,7 +112,7 @@ class QSAttnGuidedSampler:
                     "hard.",
                     advanced=True,
                 ),
-                "anchors": anchors_widget(advanced=True),
+                **widgets(OPTION["anchors"], advanced=True),
                 "output_size": choice(
                     ["network", "original"],
                     "original",
@@ -119,9 +120,7 @@ class QSAttnGuidedSampler:
                     "network: as the U-Net drew it.",
                     advanced=True,
                 ),
-                "range": weight(
-                    "range", "Keeps colours within what a picture can show. Raise it where colours clip.", advanced=True
-                ),
+                **widgets(OPTION["range"], tooltip=RANGE, advanced=True),
                 "eta": number(
                     DEFAULTS["eta"],
                     0.0,
@@ -130,8 +129,9 @@ class QSAttnGuidedSampler:
                     "Share of fresh noise in ddim: 0 none, 1 as much as ddpm. ddpm does not use it.",
                     advanced=True,
                 ),
-                **crop_widgets(advanced=True),
-                **anchor_widgets(advanced=True),
+                **widgets(OPTION["crops"], advanced=True),
+                **widgets(OPTION["crop_area"], advanced=True),
+                **{k: v for option in ATTENTION for k, v in widgets(option, advanced=True).items()},
                 "frames_every": whole(
                     0,
                     0,
@@ -146,13 +146,29 @@ class QSAttnGuidedSampler:
                     "large networks on small GPUs; the picture is another, and weights may want another value.",
                     advanced=True,
                 ),
+                "style": number(
+                    DEFAULTS["style"], 0.0, 4.0, 0.05, "How strongly the style pulls: 0 not at all, 2 twice as much."
+                ),
+                "content": number(
+                    DEFAULTS["content"], 0.0, 4.0, 0.05, "How firmly the photo is held: its shapes and its colours."
+                ),
+                "trust_radius": number(
+                    DEFAULTS["trust_radius"],
+                    0.0,
+                    10.0,
+                    0.01,
+                    "The largest guidance beside the noise, at each step. Smaller is calmer. 0: not bounded, as in the "
+                    "papers, for their presets and networks.",
+                    round=0.001,
+                    advanced=True,
+                ),
             },
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, attend="", crop_area_min=None, crop_area_max=None):  # None: linked, known later
         try:
-            parse_attend(attend)
+            parse_layers(attend)
         except InputError as error:
             return str(error)
         if None not in (crop_area_min, crop_area_max) and not 0 < crop_area_min <= crop_area_max <= 1:
@@ -171,93 +187,63 @@ class QSAttnGuidedSampler:
         losses: Losses = (),
         mask: Tensor | None = None,
         feather: int = 8,
-        crop_area_min: float = DEFAULTS["crop_area"][0],
-        crop_area_max: float = DEFAULTS["crop_area"][1],
-        num_anchors: int = 0,
         frames_every: int = 0,
-        **options,
+        **inputs,
     ):
-        settings = Settings(
-            prompts=text.direction.prompts,
-            crop_area=(crop_area_min, crop_area_max),
-            num_anchors=num_anchors or None,
-            **options,
-        )
-        dial = inversion.dial(settings.strength, mask, feather)
-        if dial.nothing:
-            same = inversion.finish(inversion.inversion.source, dial, settings.output_size)
+        others = {name: value for name, value in inputs.items() if name in DEFAULTS}
+        settings = Settings(prompts=text.direction.prompts, **{**others, **settings_of(inputs)})
+        blend = inversion.blend(settings.strength, mask, feather)
+        if blend.is_zero:
+            same = _image(inversion.prepared.finish(inversion.inversion.source, blend, settings.output_size))
             return same, same
-        films = restyle(inversion, Plan(text, settings, merged(losses), frames_every), dial, seed, preview_every)
+        films = restyle(inversion, text, merged(losses), settings, blend, seed, preview_every, frames_every)
         return torch.stack([film[-1] for film in films]), torch.cat(films)
 
 
 def merged(losses: Losses) -> Losses:
     """Of each kind the losses of loss nodes, else a style preset's, else the sampler's own; VGG has none of these.
 
-    In the order of TERMS: randomness goes by it, so that a node with the sampler's own values changes nothing.
+    In the order of LOSSES, so that a node with the sampler's own values changes nothing.
     """
-    return tuple(recipe for kind in TERMS for recipe in _of_kind(kind, losses))
+    return tuple(recipe for kind in BY_KIND for recipe in _of_kind(kind, losses))
 
 
 def _of_kind(kind: str, losses: Losses) -> Losses:
     given = [recipe for recipe in losses if recipe.kind == kind]
     nodes = [recipe for recipe in given if not recipe.preset]
-    own = [] if kind == "vgg" else [Recipe(kind, {})]
+    own = [] if BY_KIND[kind].load else [Recipe(kind, {})]
     return tuple(nodes or given or own)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the walks of all pictures have in common."""
-
-    text: Text
-    settings: Settings
-    recipes: Losses
-    frames_every: int
-
-    def networks(self, model: Loaded) -> list[Loaded]:
-        """The U-Net and all that the losses need, each once."""
-        needed = (model, self.text.clip, *networks(self.recipes))
-        return list({id(loaded): loaded for loaded in needed}.values())
-
-    def memory(self, inverted: Inverted, count: int) -> int:
-        """About the bytes that so many of the pictures need beside the weights."""
-        clips = [recipe for recipe in self.recipes if recipe.kind == "clip"]
-        crops = [recipe.settings.get("crops", self.settings.crops) for recipe in clips]
-        views = [((recipe.text or self.text).clip.core, number) for recipe, number in zip(clips, crops, strict=True)]
-        pictures, through = inverted.inversion.source[:count], self.settings.through_unet
-        return guidance_bytes(inverted.model.core, pictures, views, through)
-
-    def terms(self, inversion: transfer.Inversion) -> list[Term]:
-        """The losses of a walk from the inversion."""
-        return [recipe.term(self.settings, inversion, self.text) for recipe in self.recipes]
-
-
-def restyle(inverted: Inverted, plan: Plan, dial: Dial, seed: int, preview_every: int) -> list[Tensor]:
+def restyle(
+    inverted: Inverted,
+    text: Text,
+    recipes: Losses,
+    s: Settings,
+    blend: BlendMap,
+    seed: int,
+    preview_every: int,
+    frames_every: int,
+) -> list[Tensor]:
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
-    memory, seeds = partial(plan.memory, inverted), batch_seeds(seed, len(inverted))
-    device = bring(*plan.networks(inverted.model), memory=memory(len(inverted)))
-    steps = inverted.inversion.start
-    tell = Progress(steps, len(inverted), preview_every)
+    inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
+    terms = [recipe.term(s, inversion, text) for recipe in recipes]
+    needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
+    bring(list(needed.values()), guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size))
+    bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
+    seeds = batch_seeds(seed, len(inverted))
+    for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
+        rows, number = reached.rows, reached.number
+        bar(rows, number, lambda reached=reached: frame.restore(reached.picture))
+        if number == 1:  # of a portion that begins anew as well
+            films[rows] = [[] for _ in films[rows]]
+        if reached.last or (frames_every and number % frames_every == 0):
+            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
+            for film, picture in zip(films[rows], _image(shown), strict=True):
+                film.append(picture)
+    return [torch.stack(film) for film in films]
 
-    def films(rows: slice, thrift: Economy) -> Tensor:
-        part, its_dial, frames = inverted.part(rows), dial.part(rows), []
-        for step, shown in walk(part.on(device), plan, its_dial, seeds[rows], thrift):
-            tell(rows, step, part.frame.restore(shown))
-            if step == steps or (plan.frames_every and step % plan.frames_every == 0):
-                frames.append(part.finish(shown, its_dial, plan.settings.output_size))
-        return torch.stack(frames, dim=1)
 
-    parts = in_portions(inverted.inversion.source, memory, device, films)
-    return [film for part in parts for film in part]
-
-
-def walk(
-    inversion: transfer.Inversion, plan: Plan, dial: Dial, seeds: Sequence[int], thrift: Economy
-) -> Iterator[tuple[int, Tensor]]:
-    """After each step its number, from 1, and the picture so far (B, 3, h, w): the predicted one, then the result."""
-    s, randomness = plan.settings, streams(seeds)
-    step = transfer.step_function(s.sampler, s.eta)
-    bound = transfer.bind_terms(inversion, plan.terms(inversion), randomness.losses)
-    for reached in transfer.restyle(inversion, bound, step, randomness.noise, dial.fitted, thrift, s.shortcuts):
-        yield inversion.start - reached.i, reached.x0 if reached.i else reached.x
+def _image(picture: Tensor) -> Tensor:
+    """(B, 3, H, W) in [0, 1] → a ComfyUI IMAGE."""
+    return as_output(rearrange(picture, "b c h w -> b h w c").contiguous())

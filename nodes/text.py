@@ -6,7 +6,8 @@ import torch
 
 from ..qs_core.errors import InputError
 from ..qs_core.features.clip import TextDirection, text_direction
-from .seam import Loaded, bring, leaves_inference_mode
+from .host import Loaded, bring
+from .inference_mode import leaves_inference_mode
 from .widgets import CATEGORY, DEFAULTS, flag, parse_prompts, text, wire
 
 
@@ -70,7 +71,7 @@ class CLIPTextDirection:
     def encode(self, clip: Loaded, prompt: str, source_prompt: str, templates: bool):
         if reason := refused_source(source_prompt):
             raise InputError(reason)
-        bring(clip)
+        bring([clip])
         prompts, weights = parse_prompts(prompt)
         direction = text_direction(clip.core, prompts, source_prompt, weights, templates)
         return (Text(Text(direction, clip).on(torch.device("cpu")), clip),)

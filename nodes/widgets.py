@@ -1,14 +1,17 @@
 """Widgets: their defaults, read from the library's settings, and what their text means."""
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 
-from ..qs_core import anchors
-from ..qs_core.settings import Settings
+from ..qs_core.losses.description import Option
+from ..qs_core.settings import OPTIONS, Settings
 from ..qs_core.values import weighted
 
 CATEGORY = "QS Style Transfer"
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
+OPTION = {option.name: option for option in OPTIONS}
 MAX_SEED = 2**64 - 1
+OFF = "0 turns it off. Quoted at 256x256 pixels."
 
 
 def number(default: float, low: float, high: float, step: float, tooltip: str, **options) -> tuple:
@@ -36,95 +39,41 @@ def flag(default: bool, tooltip: str, **options) -> tuple:
     return ("BOOLEAN", {"default": default, "tooltip": tooltip, **options})
 
 
-def weight(name: str, tooltip: str, default: float | None = None, **options) -> tuple:
-    """The FLOAT widget of a loss's weight, whose default is the library's unless given."""
-    default = DEFAULTS[name] if default is None else default
-    return number(default, 0.0, 1e6, 10.0, f"{tooltip} 0 turns it off. Quoted at 256x256 pixels.", **options)
-
-
 def wire(kind: str, tooltip: str) -> tuple:
     """An input that takes a link."""
     return (kind, {"tooltip": tooltip})
 
 
-def crop_widgets(**options) -> dict[str, tuple]:
-    """The inputs that say which pieces of the picture CLIP judges."""
-    low, high = DEFAULTS["crop_area"]
-    return {
-        "crops": whole(
-            DEFAULTS["crops"],
-            1,
-            1024,
-            "Random pieces of the picture that CLIP judges at each step. More is steadier, slower and needs memory.",
-            **options,
-        ),
-        "crop_area_min": number(
-            low,
-            0.001,
-            1.0,
-            0.01,
-            "The smallest piece, as a share of the picture's area. Smaller: finer texture.",
-            round=0.001,
-            **options,
-        ),
-        "crop_area_max": number(
-            high,
-            0.001,
-            1.0,
-            0.01,
-            "The largest piece, as a share of the picture's area. Larger: style of the whole scene.",
-            round=0.001,
-            **options,
-        ),
-    }
+def widgets(option: Option, **changes) -> dict[str, tuple]:
+    """The widget of a loss's setting, by its input's name; two for a range. `changes` take the place of its own."""
+    o = replace(option, **changes)
+    its = {"advanced": True} if o.advanced else {}
+    value = o.default if o.widget_default is None else o.widget_default
+    if o.kind == "weight":
+        return {o.name: number(value, o.low, o.high, o.step, f"{o.tooltip} {OFF}", **its)}
+    if o.kind == "number":
+        return {o.name: number(value, o.low, o.high, o.step, o.tooltip, round=0.001, **its)}
+    if o.kind == "whole":
+        return {o.name: whole(value or 0, int(o.low), int(o.high), o.tooltip, **its)}
+    if o.kind == "choice":
+        return {o.name: choice(o.choices, value, o.tooltip, **its)}
+    if o.kind == "text":
+        return {o.name: text(value or "", o.tooltip, **its)}
+    ends = zip(("min", "max"), value, o.tooltip, strict=True)
+    return {f"{o.name}_{end}": number(v, o.low, o.high, o.step, tip, round=0.001, **its) for end, v, tip in ends}
 
 
-def anchors_widget(kinds: list[str] | tuple[str, ...] = anchors.KINDS, **options) -> tuple:
-    """The COMBO of how anchors are chosen."""
-    return choice(
-        kinds,
-        DEFAULTS["anchors"],
-        "Where the content is held. global: where attention over the whole picture is most focused (QS-Attn). local: "
-        "within a 7x7 window. local_global: selected locally, compared globally."
-        + (" random: anywhere (ZeCon)." if "random" in kinds else ""),
-        **options,
-    )
-
-
-def anchor_widgets(**options) -> dict[str, tuple]:
-    """The inputs that say where on the picture the contrastive loss looks, but for the kind of anchors."""
-    return {
-        "num_anchors": whole(
-            0,
-            0,
-            65536,
-            "How many places the contrastive loss compares on each layer, at most a quarter of its map. 0: 256. More "
-            "hold the content more evenly, fewer more at the selected places.",
-            **options,
-        ),
-        "attend": text(
-            "",
-            "Layers that select their anchors by attention; the others take random ones. Empty: the two deepest; or "
-            "all; or resolutions such as 32,16 (the short side of the layer's map). All is slow on large pictures.",
-            **options,
-        ),
-        "attention_scale": choice(
-            anchors.SCALES,
-            DEFAULTS["attention_scale"],
-            "How alike two places are: cosine of their features; sqrt, the dot product over the root of the channels; "
-            "raw, the plain one as in QS-Attn, whose attention often sees one place only.",
-            **options,
-        ),
-        "attention_temperature": number(
-            DEFAULTS["attention_temperature"],
-            0.001,
-            100.0,
-            0.01,
-            "Higher spreads each place's attention over more of the picture (higher entropy), lower sharpens it.",
-            round=0.001,
-            **options,
-        ),
-    }
+def settings_of(inputs: Mapping[str, object]) -> dict[str, object]:
+    """The losses' settings that widgets say, by their fields of `Settings`."""
+    found = {}
+    for option in OPTIONS:
+        if option.name in inputs:
+            value = inputs[option.name]
+            found[option.name] = (value or None) if option.default is None else value
+        ends = [f"{option.name}_{end}" for end in ("min", "max")]
+        if option.kind == "range" and any(end in inputs for end in ends):
+            found[option.name] = tuple(inputs.get(end, v) for end, v in zip(ends, option.default, strict=True))
+    return found
 
 
 def parse_prompts(lines: str) -> tuple[tuple[str, ...], tuple[float, ...]]:

@@ -7,20 +7,21 @@ from .errors import InputError, MemoryShortage, NonFiniteError, UnsupportedCheck
 from .features.clip import text_direction
 from .features.openclip import load_clip
 from .model import DiffusionModel, load_model
-from .pipeline import Kept, Restyled, stylize
+from .pipeline import Restyled, stylize
 from .presets import PRESETS, preset
 from .settings import Settings
 from .specification import convert, inspect
+from .stylizer import Stylizer
 
 __all__ = [
     "DiffusionModel",
     "PRESETS",
     "InputError",
-    "Kept",
     "MemoryShortage",
     "NonFiniteError",
     "Restyled",
     "Settings",
+    "Stylizer",
     "UnsupportedCheckpoint",
     "convert",
     "inspect",

@@ -6,25 +6,30 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from pathlib import Path
 
 from tqdm import tqdm
 
+try:  # beside the library in the repository, and not in the registry's archive
+    import qs_evaluate
+except ModuleNotFoundError:
+    qs_evaluate = None
+
 from . import anchors, checkpoints, paths, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
-from .evaluate import SWEEPS, Judge, Plan, method_named, require_matplotlib, write_report
-from .evaluate import run as evaluate
-from .guidance import out_of_memory
+from .host import out_of_memory
 from .known import by_file, by_sha256
-from .model import DTYPES
+from .losses.description import Option
 from .pipeline import run
+from .precision import DTYPES
 from .presets import PRESETS, preset
 from .randomness import batch_seeds
 from .schedule import NOISE
-from .settings import Settings
-from .specification import OPTIONS, VARIANCES, Specification, convert, located
+from .settings import OPTIONS, Settings
+from .specification import OPTIONS as MODEL_OPTIONS
+from .specification import VARIANCES, Specification, convert, located
 from .specification import inspect as inspect_checkpoint
 from .speech import unfailing
 from .values import doubtful, weighted
@@ -53,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
     options = {"argument_default": argparse.SUPPRESS}
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
-    _add_evaluate(subparsers.add_parser("evaluate", help="compare ways to hold content, at equal style", **options))
+    if qs_evaluate:
+        _add_evaluate(subparsers.add_parser("evaluate", help="compare ways to hold content, at equal style", **options))
     inspect = subparsers.add_parser("inspect", help="say what a checkpoint is, and how that is known", **options)
     inspect.add_argument("file", help="a U-Net checkpoint, or demo")
     inspect.add_argument("--verify", action="store_true", help="compare the file's SHA-256 with the published ones")
@@ -124,17 +130,26 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
     add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
-    add("--anchors", "where the contrastive loss looks", choices=anchors.KINDS)
     add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
     add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
+    add("--style", "dial: how strongly the style pulls", type=float, metavar="S")
+    add("--content", "dial: how firmly the content is held", type=float, metavar="C")
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
     add("--report", "write settings, times, memory, anchors and losses", type=paths.expanded, metavar="FILE.json")
     _add_settings(stylize, add)
 
 
-def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
-    """The fields of `Settings` that an evaluation shares with one edit."""
+def _reading(option: Option) -> dict:
+    """How the command line reads a loss's setting."""
+    if option.kind == "choice":
+        return {"choices": option.choices}
+    types = {"weight": float, "number": float, "whole": int, "range": _pair, "text": str}
+    return {"type": types[option.kind], "metavar": option.metavar}
+
+
+def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collection[str] = ()) -> None:
+    """The fields of `Settings` that an evaluation shares with one edit, and those of each loss."""
     add("--source-prompt", "what the picture is", metavar="P")
     add("--templates", "average the text over open_clip's 80 ImageNet templates", action="store_true")
     add("--model", "demo, or a U-Net checkpoint", metavar="demo|FILE")
@@ -147,19 +162,15 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
     add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
-    add("--num-anchors", "on each layer, at most a quarter of its map; 256 by default", type=int, metavar="N")
-    add("--attend", "layers that attend, by resolution; by default the two deepest", metavar="RES,…|all")
-    add("--attention-scale", "how alike two places are", choices=anchors.SCALES)
-    add("--attention-temperature", "higher spreads the attention", type=float, metavar="T")
-    add("--contrastive", "weight: hold the content", type=float, metavar="W")
-    add("--clip-global", "weight: pull toward the phrase", type=float, metavar="W")
-    add("--clip-directional", "weight: pull along the phrases' difference", type=float, metavar="W")
-    add("--crops", "random crops that CLIP sees each step", type=int, metavar="N")
-    add("--crop-area", "their share of the picture", type=_pair, metavar="MIN,MAX")
-    add("--mse", "weight: hold the pixels", type=float, metavar="W")
-    add("--vgg", "weight: hold VGG-19 features", type=float, metavar="W")
-    add("--vgg-weights", "a file with them; by default torchvision's, from its cache", metavar="FILE")
-    add("--range", "weight: keep colours in range", type=float, metavar="W")
+    for option in OPTIONS:
+        if option.name not in without:
+            add(f"--{option.name.replace('_', '-')}", option.help, **_reading(option))
+    add(
+        "--trust-radius",
+        "largest guidance beside the predicted noise, at each step; 0: not bounded, as in the papers",
+        type=float,
+        metavar="R",
+    )
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
     add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
     add(
@@ -167,10 +178,9 @@ def _add_settings(command: argparse.ArgumentParser, add: Add) -> None:
         "of CLIP's image tower; auto is bfloat16 on a device that has it, but float32 in evaluate",
         choices=("auto", *DTYPES),
     )
-    add("--crops-at-once", "crops that CLIP holds at a time, to save memory; by default all", type=int, metavar="N")
-    add("--recompute", "compute the U-Net's blocks twice, to save memory", action="store_true")
-    add("--crops-late", "crops in the second half of the walk, to save time", type=int, metavar="N")
-    add("--guide-every", "guide every N-th step alone, to save time", type=int, metavar="N")
+    add("--crop-chunk", "crops that CLIP holds at a time, to save memory; by default all", type=int, metavar="N")
+    add("--gradient-checkpointing", "compute the U-Net's blocks twice, to save memory", action="store_true")
+    add("--guidance-interval", "guide every N-th step alone, to save time", type=int, metavar="N")
     add(
         "--through-unet",
         "pull the gradient back through the U-Net; --no-through-unet saves time and memory",
@@ -218,14 +228,14 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     add(
         "--sweep",
         "what is swept: factors of the CLIP weights, or the contrastive weight",
-        choices=SWEEPS,
+        choices=qs_evaluate.SWEEPS,
         default="clip",
     )
     add("--weights", "the points of the sweep", nargs="+", type=float, metavar="W")
     add("--seeds", "the seeds of each edit", nargs="+", type=int, default=[0], metavar="N")
     add("--workers", "processes that share the edits", type=int, default=1, metavar="N")
     add("--batch", "pictures edited together", type=int, default=4, metavar="N")
-    _add_settings(command, add)
+    _add_settings(command, add, without=("anchors",))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -237,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     given = vars(parser().parse_args(arguments))
     command = given.pop("command")
-    options = {name: given.pop(name) for name in (*OPTIONS, "class_label") if name in given}
+    options = {name: given.pop(name) for name in (*MODEL_OPTIONS, "class_label") if name in given}
     try:
         if command == "inspect":
             return _inspect(given["file"], "verify" in given, given.get("sha256"), options)
@@ -368,20 +378,20 @@ def _evaluate(given: dict) -> str:
     names = tuple(take("methods"))
     if baseline not in names:
         raise InputError(f"The baseline {baseline!r} is not among the methods {', '.join(names)}. Add it.")
-    require_matplotlib()  # before hours of work, not after
-    judge = Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
+    qs_evaluate.require_matplotlib()  # before hours of work, not after
+    judge = qs_evaluate.Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
     sharing = take("workers"), take("batch")
-    plan = Plan(
+    plan = qs_evaluate.Plan(
         sources,
         tuple(take("phrases")),
-        tuple(method_named(name) for name in names),
-        tuple(take("weights", SWEEPS[sweep])),
+        tuple(qs_evaluate.method_named(name) for name in names),
+        tuple(take("weights", qs_evaluate.SWEEPS[sweep])),
         tuple(take("seeds")),
         judge,
         sweep=sweep,
         settings=given,
     )
-    if len(plan.weights_of(method_named(baseline))) < 2:
+    if len(plan.weights_of(qs_evaluate.method_named(baseline))) < 2:
         raise InputError(f"The baseline {baseline!r} has one weight in this sweep, and no curve. Give two, or another.")
     with tqdm(desc="evaluation", unit="edit") as bar:
 
@@ -389,8 +399,8 @@ def _evaluate(given: dict) -> str:
             bar.total = total
             bar.update(done - bar.n)
 
-        rows = evaluate(plan, output, *sharing, progress, _tell)
-    written = write_report(rows, output, baseline)
+        rows = qs_evaluate.run(plan, output, *sharing, progress, _tell)
+    written = qs_evaluate.write_report(rows, output, baseline)
     return "\n".join(str(path) for path in written)
 
 

@@ -233,19 +233,32 @@ def fit(picture: Tensor, size: int | None, multiple: int, mode: str = "pad") -> 
     Aspect is kept. "pad" mirrors the border outwards, to be cut off again by the frame; "crop" cuts the middle out.
     Raises InputError for pictures too small or flat, and for non-finite values.
     """
+    height, width = picture.shape[-2:]
+    fitted_size(height, width, size, multiple, mode)
+    if not torch.isfinite(picture).all():
+        raise InputError("The picture holds NaN or infinity. Look at the step that made it.")
+    resized = _resize(picture, _scaled(height, width, size))
+    return _pad(resized, multiple, (height, width)) if mode == "pad" else _crop(resized, multiple, (height, width))
+
+
+def fitted_size(height: int, width: int, size: int | None, multiple: int, mode: str = "pad") -> tuple[int, int]:
+    """Height and width to which `fit` brings a picture. Raises InputError for those that it refuses by their size."""
     if mode not in FITS:
         raise InputError(f"Fit {mode!r} is unknown; choose one of {', '.join(FITS)}.")
-    height, width = picture.shape[-2:]
     if min(height, width) < SMALLEST:
         raise InputError(f"The picture is {width}x{height}; both sides need at least {SMALLEST} pixels.")
     if max(height, width) > LONGEST * min(height, width):
         raise InputError(f"The picture is {width}x{height}; at most {LONGEST}:1 is taken. Cut it into pieces.")
-    if not torch.isfinite(picture).all():
-        raise InputError("The picture holds NaN or infinity. Look at the step that made it.")
     if size is not None and size < multiple:
         raise InputError(f"Size {size} is too small: this U-Net needs at least {multiple} pixels a side.")
-    resized = _resize(picture, _scaled(height, width, size))
-    return _pad(resized, multiple, (height, width)) if mode == "pad" else _crop(resized, multiple, (height, width))
+    scaled = _scaled(height, width, size)
+    if mode == "pad":
+        return tuple(side + -side % multiple for side in scaled)
+    if min(scaled) < multiple:
+        raise InputError(
+            f"At {scaled[1]}x{scaled[0]} no crop of {multiple} pixels a side is left. Use pad, or a larger size."
+        )
+    return tuple(side // multiple * multiple for side in scaled)
 
 
 def fit_mask(mask: Tensor, size: int | None, multiple: int, mode: str = "pad") -> Tensor:
@@ -293,9 +306,6 @@ def _pad(picture: Tensor, multiple: int, original: tuple[int, int]) -> tuple[Ten
 
 def _crop(picture: Tensor, multiple: int, original: tuple[int, int]) -> tuple[Tensor, Frame]:
     height, width = (side // multiple * multiple for side in picture.shape[-2:])
-    if not height or not width:
-        size = f"{picture.shape[-1]}x{picture.shape[-2]}"
-        raise InputError(f"At {size} no crop of {multiple} pixels a side is left. Use pad, or a larger size.")
     top, left = (picture.shape[-2] - height) // 2, (picture.shape[-1] - width) // 2
     cropped = (height, width) != tuple(picture.shape[-2:])
     y, x = (was / now for was, now in zip(original, picture.shape[-2:], strict=True))

@@ -1,7 +1,10 @@
-"""Randomness enters as one CPU generator per picture: same seed, same picture, whoever else is in the batch."""
+"""Randomness enters as one CPU generator per picture and consumer, so that a picture does not depend on its neighbours.
 
+Consumers are told apart by name: "start" is the noised start, "noise" the reverse step's, each loss has its own.
+"""
+
+import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -14,23 +17,17 @@ def seeded(seeds: Sequence[int]) -> tuple[Generator, ...]:
     return tuple(Generator().manual_seed(int(seed) % 2**64) for seed in seeds)
 
 
-def spawn(generators: Generators) -> tuple[Generator, ...]:
-    """Independent children, so that one consumer's number of draws does not shift another's."""
-    return seeded([int(torch.randint(2**62, (), generator=g)) for g in generators])
+def named(seeds: Sequence[int], name: str) -> tuple[Generator, ...]:
+    """One generator per seed for the consumer of that name. Its draws do not depend on which others there are.
+
+    The key is BLAKE2b of the seed and the name, so that equal seeds give unrelated streams under two names.
+    """
+    return tuple(Generator().manual_seed(_key(int(seed) % 2**64, name)) for seed in seeds)
 
 
-class Streams(NamedTuple):
-    """Randomness of one run, apart by use: changing the crops does not change the noise."""
-
-    start: Generators
-    losses: Generators
-    noise: Generators
-
-
-def streams(seeds: Sequence[int]) -> Streams:
-    """The streams of pictures with the given seeds."""
-    generators = seeded(seeds)
-    return Streams(spawn(generators), spawn(generators), spawn(generators))
+def _key(seed: int, name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest, "little")
 
 
 def batch_seeds(seed: int, count: int) -> list[int]:

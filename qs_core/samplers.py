@@ -5,30 +5,49 @@ No grad-mode block spans a `yield`.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .guidance import FULL, BoundTerm, Checks, Economy, Shortcuts, evaluate
-from .model import DiffusionModel, Prediction
+from .finite import Checks
+from .protocol import Model, Prediction
 from .randomness import Generators, normal
 from .schedule import Schedule
 
 StepFunction = Callable[[Schedule, Tensor, Prediction, Tensor | None, int, Tensor | None], Tensor]
 
 
+class Guided(NamedTuple):
+    """One evaluation: the prediction, ∂(Σ weight · loss)/∂x_t or None where nothing guides, each loss (B,).
+
+    `checks` are what has to be finite of all that; the caller settles them. `ratio` (B,) is how large guidance is
+    beside the predicted noise, RMS(√(1-ᾱ)·∇L) / RMS(ε), before any bound; None where nobody measures it.
+    """
+
+    prediction: Prediction
+    gradient: Tensor | None
+    losses: dict[str, Tensor]
+    checks: Checks
+    ratio: Tensor | None = None
+
+
+Guide = Callable[[Tensor, int], Guided]  # x_t and the number of its state
+
+
 class Step(NamedTuple):
-    """One step done: the state reached (`i`, `x`), the x0 predicted on the way, and each loss's values (B,)."""
+    """One step done: the state reached (`i`, `x`), the x0 predicted on the way, each loss's values (B,), and `ratio` as
+    in `Guided`."""
 
     i: int
     x: Tensor
     x0: Tensor
     losses: dict[str, Tensor]
+    ratio: Tensor | None = None
 
 
-def invert(model: DiffusionModel, schedule: Schedule, source: Tensor, steps: int) -> Iterator[Step]:
+def invert(model: Model, schedule: Schedule, source: Tensor, steps: int) -> Iterator[Step]:
     """DDIM inversion, paper eq. 3-4 with σ = 0: from the picture, taken as state 0, up to state `steps`."""
     x = source
     for i in range(steps):
@@ -42,34 +61,42 @@ def invert(model: DiffusionModel, schedule: Schedule, source: Tensor, steps: int
 
 
 def sample(
-    model: DiffusionModel,
+    model: Model,
     schedule: Schedule,
     x: Tensor,
     start: int,
     step: StepFunction,
-    terms: Sequence[BoundTerm] = (),
+    guide: Guide | None = None,
     generators: Generators | None = None,
-    economy: Economy | None = None,
-    shortcuts: Shortcuts = FULL,
 ) -> Iterator[Step]:
-    """From `x` at state `start` down to state 0, each step guided by the terms.
+    """From `x` at state `start` down to state 0, each step by the prediction and the gradient that `guide` gives.
 
-    The last transition adds no noise, so the picture of state 0 is the guided mean itself; every guidance that is
-    computed reaches it. `generators` (one per picture) are needed by steps that draw noise. `economy` says how memory
-    is spared where it runs short; without one, that is an error. `shortcuts` are what guidance leaves out.
+    Without a guide the model's prediction is taken as it is. The last transition adds no noise, so the picture of state
+    0 is the guided mean itself; every guidance that is computed reaches it. `generators` (one per picture) are needed
+    by steps that draw noise. Raises NonFiniteError where a value is NaN or infinite.
     """
-    previous = None
+    guide = guide or unguided(model, schedule)
     for i in range(start, 0, -1):
-        checks = Checks(int(schedule.timesteps[i]))
-        its_terms = terms if (start - i) % shortcuts.every == 0 else ()
-        guided = evaluate(model, schedule, x, i, its_terms, previous, economy, checks, shortcuts.through_unet)
+        guided = guide(x, i)
         noise = None if generators is None or i == 1 else normal(x, generators)
         with torch.no_grad():
             x = step(schedule, x, guided.prediction, guided.gradient, i, noise)
-        checks.add(x, "the step")
-        checks.settle()
-        previous = guided.prediction.x0
-        yield Step(i - 1, x, previous, guided.losses)
+        guided.checks.add(x, "the step")
+        guided.checks.settle()
+        yield Step(i - 1, x, guided.prediction.x0, guided.losses, guided.ratio)
+
+
+def unguided(model: Model, schedule: Schedule) -> Guide:
+    """The guide that gives the model's prediction alone."""
+
+    def guide(x_t: Tensor, i: int) -> Guided:
+        checks = Checks(int(schedule.timesteps[i]))
+        with torch.no_grad():
+            prediction = model.predict(x_t, schedule, i)
+        checks.add(prediction.x0, "the U-Net's prediction")
+        return Guided(prediction, None, {}, checks)
+
+    return guide
 
 
 def ddim_move(x0: Tensor, eps: Tensor, alpha_bar: float) -> Tensor:

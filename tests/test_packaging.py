@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from qs_core import demo
-from qs_core.pipeline import VERSION
+from qs_core.report import VERSION
 
 ROOT = Path(__file__).parent.parent
 NEVER = ("torch", "torchvision", "torchaudio")

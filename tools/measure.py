@@ -23,8 +23,8 @@ from qs_core.crops import Crops, cut, homographies
 from qs_core.demo import CLIP as CLIP_FOLDER
 from qs_core.pictures import fit, from_image
 from qs_core.randomness import seeded
-from qs_core.samplers import ddim_step
-from qs_core.transfer import Inversion, begin, restyle
+from qs_core.settings import Settings
+from qs_core.stylizer import Stylizer, complete
 
 from .data import styles
 from .data.heldout import held_out_pictures
@@ -46,14 +46,12 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 def round_trips(size: int) -> dict[str, float]:
     """PSNR of invert → sample without guidance by DDIM, eta 0, 25 of 50 steps, per held-out picture."""
-    model, rows = load_model("demo"), {}
-    schedule = model.schedule("50")
+    stylizer, rows, unguided = Stylizer(load_model("demo")), {}, Settings("", eta=0.0)
     for name, image in pictures().items():
-        source, frame = fit(from_image(image)[None], size, model.multiple)
-        *_, reached = begin(model, schedule, source, 25, "inverted", ())
-        inversion = Inversion(model, schedule, source, reached.x, reached.i)
-        *_, back = restyle(inversion, (), ddim_step(), None)
-        rows[name] = psnr(frame.restore(back.x), frame.restore(source))
+        prepared = stylizer.prepare(from_image(image)[None], size, "pad")
+        inversion = complete(stylizer.invert(prepared.source, "50", 25, "inverted", [0]))
+        back = complete(stylizer.guide(inversion, (), unguided, [0], prepared.blend(1.0)))
+        rows[name] = psnr(prepared.frame.restore(back), prepared.frame.restore(prepared.source))
     return rows
 
 

@@ -1,11 +1,13 @@
 """View, Loss and Term: what a loss looks at, how it is bound to its source, and its weight."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from ..protocol import Model
 from ..randomness import Generators
 
 Values = Mapping[str, Tensor]  # name → (B,), one raw value per image
@@ -13,32 +15,49 @@ Values = Mapping[str, Tensor]  # name → (B,), one raw value per image
 
 @dataclass(frozen=True)
 class View:
-    """What guidance shows to a loss: images (B, 3, H, W) in about [-1, 1], float32.
+    """What guidance shows to a loss: pictures (B, 3, H, W) in about [-1, 1], float32, and the estimate's state.
 
-    `estimate` = √(1-ᾱ)·x0 + (1-√(1-ᾱ))·x_t; `x0` the prediction; `previous` the x0 of the step before, or None; `t` the
-    model's timestep, 0 … 999. `at_once` asks a loss that puts many crops through a network to hold the activations of
-    so many of them at a time, all if None; the value is the same.
+    `estimate` is the picture of √(1-ᾱ)·x0 + (1-√(1-ᾱ))·x_t; `x0` that of the prediction, for a model with a codec the
+    estimate's own; `t` the model's timestep, 0 … 999. `chunk` asks a loss that puts many crops through a network to
+    hold the activations of so many of them at a time, all if None; the value is the same. `state` (B, C, h, w) is the
+    estimate as the network sees it, the picture itself where states are pictures.
     """
 
     estimate: Tensor
     x0: Tensor
-    previous: Tensor | None
     t: int
-    at_once: int | None = None
+    chunk: int | None = None
+    state: Tensor | None = None
+
+    def __post_init__(self):
+        if self.state is None:
+            object.__setattr__(self, "state", self.estimate)
 
 
-# One that heeds `at_once` has `views`, how many crops it makes of a picture, and `parts`, which maps a view to an
+# One that heeds `chunk` has `views`, how many crops it makes of a picture, and `parts`, which maps a view to an
 # iterator over values that add up: the gradient of each is taken before the next is made.
 BoundLoss = Callable[[View], Values]
 
 
-class Loss(Protocol):
+class Loss(ABC):
     """Bound once to a source; the bound loss maps each view to one value per image, by name.
 
-    What stands above the returned function costs once per picture, what stands inside costs each step.
+    `name` is that of its random stream. `reads` says whether it reads pictures or states.
     """
 
-    def against(self, source: Tensor, generators: Generators) -> BoundLoss: ...
+    name: ClassVar[str]
+    reads: ClassVar[Literal["picture", "state"]] = "picture"
+
+    @abstractmethod
+    def against(self, source: Tensor, generators: Generators) -> BoundLoss:
+        """The loss bound to a source (B, 3, H, W), or to its state where it reads states.
+
+        What stands above the returned function costs once per picture, what stands inside costs each step.
+        """
+
+    def graph_bytes(self, model: Model, batch: int, height: int, width: int) -> int:
+        """About what it keeps for a gradient at so many pictures of a size; 0 where that is little."""
+        return 0
 
 
 @dataclass(frozen=True)

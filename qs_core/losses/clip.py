@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from einops import rearrange, reduce
@@ -11,8 +11,10 @@ from torch.nn.functional import cosine_similarity, interpolate, normalize, pad
 
 from ..crops import Crops, cut, homographies
 from ..features.clip import TextDirection
+from ..protocol import Model
 from ..randomness import Generators
-from .base import View
+from .base import Loss, View
+from .description import Description, Option, Setting
 
 
 def spherical_distance(image: Tensor, text: Tensor) -> Tensor:
@@ -29,24 +31,25 @@ def directional_distance(image: Tensor, text: Tensor) -> Tensor:
     return 1 - cosine_similarity(image, text, dim=-1)
 
 
-class Late(NamedTuple):
-    """Another number of crops where the timestep is below `t`: late in the walk little changes any more."""
+class FinalCrops(NamedTuple):
+    """Another number of crops at the walk's end, where the timestep is below `t` and little changes any more."""
 
     number: int
     t: int
 
 
 @dataclass(frozen=True)
-class CLIPLoss:
+class CLIPLoss(Loss):
     """`clip_global` and `clip_directional`, each the mean over crops and the weighted sum over target phrases.
 
     The source is encoded once, whole. Faithful: it is squashed to CLIP's square for that. Deviation: ZeCon encodes one
     copy of it per crop at each step, to the same end, and draws other crops for each of the two losses.
     """
 
+    name: ClassVar[str] = "clip"
     text: TextDirection
     crops: Crops = Crops()
-    late: Late | None = None
+    final: FinalCrops | None = None
 
     def against(self, source: Tensor, generators: Generators) -> "BoundCLIP":
         size = self.text.clip.image_size
@@ -56,9 +59,13 @@ class CLIPLoss:
         targets = rearrange(self.text.targets, "k d -> 1 1 k d")
         return BoundCLIP(self, origin, targets, targets - self.text.source, generators)
 
+    def graph_bytes(self, model: Model, batch: int, height: int, width: int) -> int:
+        """What CLIP keeps for one picture's crops: it sees one picture's at a time."""
+        return self.text.clip.graph_bytes(self.crops.number)
+
     def crops_at(self, t: int) -> Crops:
         """The crops at a timestep."""
-        return replace(self.crops, number=self.late.number) if self.late and t < self.late.t else self.crops
+        return replace(self.crops, number=self.final.number) if self.final and t < self.final.t else self.crops
 
     def mean(self, distances: Tensor, number: int) -> Tensor:
         """(n, k) of some of a picture's crops → their part of the mean over all of that number, a scalar."""
@@ -78,15 +85,15 @@ class BoundCLIP:
     @property
     def views(self) -> int:
         """Crops of one picture, at most."""
-        late = self.loss.late
-        return max(self.loss.crops.number, late.number if late else 0)
+        final = self.loss.final
+        return max(self.loss.crops.number, final.number if final else 0)
 
     def __call__(self, view: View) -> dict[str, Tensor]:
         parts = list(self.parts(view))
         return {name: sum(part[name] for part in parts) for name in parts[0]}
 
     def parts(self, view: View) -> Iterator[dict[str, Tensor]]:
-        """The values by parts that add up, each of so many crops of one picture as `view.at_once` says.
+        """The values by parts that add up, each of so many crops of one picture as `view.chunk` says.
 
         Picture by picture also where it says all: a batch then rounds as each picture alone does.
         """
@@ -94,7 +101,7 @@ class BoundCLIP:
         crops = self.loss.crops_at(view.t)
         matrices = homographies(crops, height, width, self.generators)
         for row, (one, its) in enumerate(zip(view.estimate.split(1), matrices.split(1), strict=True)):
-            for some in its.split(view.at_once or crops.number, dim=1):
+            for some in its.split(view.chunk or crops.number, dim=1):
                 values = self._part(one, some, self.origin[row], crops.number)
                 yield {name: pad(value[None], (row, len(matrices) - row - 1)) for name, value in values.items()}
 
@@ -107,3 +114,81 @@ class BoundCLIP:
             "clip_global": loss.mean(spherical_distance(image, self.targets[0]), number),
             "clip_directional": loss.mean(directional_distance(image - origin, self.direction[0]), number),
         }
+
+
+def final_crops(settings: Any, model: Model) -> FinalCrops | None:
+    """The crops of the walk's second half, from the state in its middle on; None where they are as many as before."""
+    if settings.final_crops is None:
+        return None
+    schedule = model.schedule(settings.steps)
+    middle = (len(schedule) - settings.skip) // 2
+    return FinalCrops(settings.final_crops, int(schedule.timesteps[middle]) + 1)
+
+
+def _make(settings: Any, setting: Setting) -> CLIPLoss:
+    return CLIPLoss(setting.text, Crops(settings.crops, settings.crop_area), final_crops(settings, setting.model))
+
+
+CLIP_LOSS = Description(
+    "clip",
+    (
+        Option(
+            "clip_directional",
+            "weight",
+            7000.0,
+            "weight: pull along the phrases' difference",
+            "Pull along the difference of the two phrases. Higher: more style.",
+        ),
+        Option(
+            "clip_global",
+            "weight",
+            2500.0,
+            "weight: pull toward the phrase",
+            "Pull towards the text itself. Higher: more style, less content.",
+        ),
+        Option(
+            "crops",
+            "whole",
+            32,
+            "random crops that CLIP sees each step",
+            "Random pieces of the picture that CLIP judges at each step. More is steadier, slower and needs memory.",
+            low=1,
+            high=1024,
+            metavar="N",
+        ),
+        Option(
+            "crop_area",
+            "range",
+            (0.05, 0.3),
+            "their share of the picture",
+            (
+                "The smallest piece, as a share of the picture's area. Smaller: finer texture.",
+                "The largest piece, as a share of the picture's area. Larger: style of the whole scene.",
+            ),
+            low=0.001,
+            high=1.0,
+            step=0.01,
+            metavar="MIN,MAX",
+            parse=tuple,
+        ),
+        Option(
+            "final_crops",
+            "whole",
+            None,
+            "crops in the second half of the walk, to save time",
+            low=1,
+            metavar="N",
+        ),
+    ),
+    _make,
+    node="QSCLIPLoss",
+    title="CLIP Loss (QS)",
+    text=(
+        "Pulls towards the text, judged by CLIP on random pieces of the picture. Takes the place of the sampler's own "
+        "CLIP losses; several of these nodes add up: small and large pieces, a second style, or a second CLIP."
+    ),
+    aliases=("clip loss", "clip guidance", "directional loss", "style loss", "crops", "cutouts", "two clips"),
+    role="style",
+    check=lambda settings: Crops(settings.crops, settings.crop_area),
+    takes_text=True,
+)

@@ -6,15 +6,19 @@ feature of the same anchor, among the source's features of all anchors.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..anchors import Anchors, Route, Selection
+from ..anchors import KINDS, SCALES, Anchors, Attention, Route, Selection
+from ..errors import InputError
+from ..protocol import Model
 from ..randomness import Generators
-from .base import View
+from .base import Loss, Term, View
+from .description import Description, Option, Setting
 
 Encode = Callable[[Tensor], Sequence[Tensor]]
 DIAGONAL = -10.0  # the negatives' own place, before the division by tau
@@ -39,13 +43,15 @@ def _unit(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Contrastive:
+class Contrastive(Loss):
     """The loss over the encoder's chosen layers, summed over them as the reference does.
 
     `encode` maps (B, 3, H, W) to the chosen layers' features, each (B, C, h, w); `anchors` chooses where to look.
     Deviation: against the clean source, encoded once, so that its attention is computed once; ZeCon noises it anew.
     """
 
+    name: ClassVar[str] = "contrastive"
+    reads: ClassVar[str] = "state"
     encode: Encode
     anchors: Anchors
     tau: float = 0.07
@@ -54,6 +60,10 @@ class Contrastive:
         with torch.no_grad():
             features = [f.detach() for f in self.encode(source)]
         return BoundContrastive(self, features, self.anchors.select(features), generators)
+
+    def graph_bytes(self, model: Model, batch: int, height: int, width: int) -> int:
+        """The encoder's part of the network's graph; counted, a quarter on the built-in network."""
+        return model.graph_bytes(batch, height, width) // 3
 
     def between(self, estimate: Sequence[Tensor], source: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
         """(B,) the loss of given features along given routes."""
@@ -86,7 +96,7 @@ class BoundContrastive:
         routes = [s.route if s else self.loss.anchors.draw(f, self.generators) for s, f in drawn]
         known = zip(self.keys, routes, self.features, strict=True)
         keys = [route(f) if key is None else key for key, route, f in known]
-        return {"contrastive": self.loss.compare(self.loss.encode(view.estimate), keys, routes)}
+        return {"contrastive": self.loss.compare(self.loss.encode(view.state), keys, routes)}
 
     def describe(self) -> list[dict]:
         """Per layer: the map's size, how its anchors are chosen, how many, and the entropies' spread in nats."""
@@ -102,3 +112,189 @@ class BoundContrastive:
             spread = {"min": e.amin(1), "mean": e.mean(1), "max": e.amax(1), "highest_selected": threshold}
             row["entropy"] = {name: [round(v, 4) for v in values.tolist()] for name, values in spread.items()}
         return row
+
+
+def content_term(model: Model, weight: float, anchors: Anchors, tau: float = 0.07) -> Term:
+    """The contrastive term on the model's own features; `anchors.attend` counts in `content_layers`."""
+    return Term(weight, Contrastive(model.features, anchors, tau))
+
+
+def parse_layers(named: Sequence[int] | int | str | None, what: str = "attend") -> tuple[int, ...] | str | None:
+    """Layers by resolution: None for nothing, "all", or resolutions from 32, (32, 16) or "32,16".
+
+    Raises InputError for anything else.
+    """
+    named = named.strip().lower() if isinstance(named, str) else named
+    if named in (None, "", "all"):
+        return named or None
+    try:
+        parts = named.split(",") if isinstance(named, str) else [named] if isinstance(named, int) else named
+        return tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} {named!r} is not understood; give resolutions such as 32,16, or all.") from None
+
+
+def choose_layers(
+    model: Model, height: int, width: int, layers: Sequence[int] | str | None, attend: Sequence[int] | str | None
+) -> tuple[list[int], frozenset[int]]:
+    """Which content layers are compared, all for None, and which of these attend, the two deepest for None.
+
+    Layers are named by resolution, the short side of their map; both answers count, the second among the first. Raises
+    InputError for a resolution that no layer has, or that attends and is not compared.
+    """
+    resolutions = [min(height, width) // layer.factor for layer in model.content_layers()]
+    compared = None if layers == "all" else layers
+    named = () if attend in (None, "all") else attend
+    _require(resolutions, compared or (), f"at {width}x{height}", ". Leave layers empty for all.")
+    _require(resolutions, named, f"at {width}x{height}", ", or all.")
+    chosen = [k for k, resolution in enumerate(resolutions) if not compared or resolution in compared]
+    outside = [resolution for resolution in named if compared and resolution not in compared]
+    if outside:
+        left = ", ".join(str(resolution) for resolution in dict.fromkeys(compared))
+        raise InputError(
+            f"attend names resolution {outside[0]}, which layers leaves out; there are {left}. Choose among those, or "
+            "leave attend empty for the two deepest of them."
+        )
+    attending = chosen if attend == "all" else [k for k in chosen if resolutions[k] in named] if named else chosen[-2:]
+    return chosen, frozenset(chosen.index(k) for k in attending)
+
+
+def _require(resolutions: Sequence[int], named: Sequence[int], where: str, advice: str) -> None:
+    missing = [resolution for resolution in named if resolution not in resolutions]
+    if missing:
+        known = ", ".join(str(resolution) for resolution in dict.fromkeys(resolutions))
+        raise InputError(f"No layer has resolution {missing[0]}; {where} there are {known}{advice}")
+
+
+def choose_anchors(
+    model: Model,
+    height: int,
+    width: int,
+    kind: str,
+    number: int | None = None,
+    attend: Sequence[int] | str | None = None,
+    attention: Attention = Attention(),  # noqa: B008 - frozen
+    layers: Sequence[int] | str | None = None,
+) -> Anchors:
+    """Anchors for pictures of one size; `attend` and `layers` as in `choose_layers`.
+
+    Raises InputError as that does, and for more anchors than any layer has positions.
+    """
+    if number is not None and number > height * width:
+        raise InputError(
+            f"{number} anchors: the largest map of a {width}x{height} picture has {height * width} positions."
+        )
+    return Anchors(kind, number or 256, choose_layers(model, height, width, layers, attend)[1], attention)
+
+
+def _make(settings: Any, setting: Setting) -> Contrastive:
+    s, (model, _, height, width, _) = settings, setting
+    attention = Attention(s.attention_scale, s.attention_temperature)
+    anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention, s.layers)
+    chosen, _ = choose_layers(model, height, width, s.layers, s.attend)
+    if len(chosen) == len(model.content_layers()):
+        return Contrastive(model.features, anchors, s.tau)
+
+    def encode(states: Tensor) -> list[Tensor]:
+        features = model.features(states)
+        return [features[k] for k in chosen]
+
+    return Contrastive(encode, anchors, s.tau)
+
+
+def _check(s: Any) -> None:
+    Anchors(s.anchors, s.num_anchors or 1, attention=Attention(s.attention_scale, s.attention_temperature))
+
+
+ANCHORS = Option(
+    "anchors",
+    "choice",
+    "global",
+    "where the contrastive loss looks",
+    "Where the content is held. global: where attention over the whole picture is most focused (QS-Attn). local: "
+    "within a 7x7 window. local_global: selected locally, compared globally. random: anywhere (ZeCon).",
+    choices=KINDS,
+)
+ATTENTION = (
+    Option(
+        "num_anchors",
+        "whole",
+        None,
+        "on each layer, at most a quarter of its map; 256 by default",
+        "How many places the contrastive loss compares on each layer, at most a quarter of its map. 0: 256. More hold "
+        "the content more evenly, fewer more at the selected places.",
+        high=65536,
+        metavar="N",
+    ),
+    Option(
+        "attend",
+        "text",
+        None,
+        "layers that attend, by resolution; by default the two deepest",
+        "Layers that select their anchors by attention; the others take random ones. Empty: the two deepest; or all; "
+        "or resolutions such as 32,16 (the short side of the layer's map). All is slow on large pictures.",
+        metavar="RES,…|all",
+        parse=parse_layers,
+    ),
+    Option(
+        "attention_scale",
+        "choice",
+        "cosine",
+        "how alike two places are",
+        "How alike two places are: cosine of their features; sqrt, the dot product over the root of the channels; raw, "
+        "the plain one as in QS-Attn, whose attention often sees one place only.",
+        choices=SCALES,
+    ),
+    Option(
+        "attention_temperature",
+        "number",
+        0.07,
+        "higher spreads the attention",
+        "Higher spreads each place's attention over more of the picture (higher entropy), lower sharpens it.",
+        low=0.001,
+        high=100.0,
+        step=0.01,
+        metavar="T",
+    ),
+)
+CONTRASTIVE_LOSS = Description(
+    "contrastive",
+    (
+        Option("contrastive", "weight", 300.0, "weight: hold the content", "Higher: shapes stay, style fades."),
+        ANCHORS,
+        *ATTENTION,
+        Option(
+            "layers",
+            "text",
+            None,
+            "layers that are compared at all, by resolution; by default all",
+            "Which layers are compared at all: resolutions such as 64,32 (the short side of the layer's map). Deep, "
+            "small ones hold the layout; shallow, large ones the strokes and edges. Empty: all.",
+            metavar="RES,…",
+            parse=partial(parse_layers, what="layers"),
+        ),
+        Option(
+            "tau",
+            "number",
+            0.07,
+            "temperature of the comparison",
+            "Temperature of the comparison. Lower punishes the most similar wrong places harder.",
+            low=0.01,
+            high=10.0,
+            step=0.01,
+            metavar="T",
+            advanced=True,
+        ),
+    ),
+    _make,
+    node="QSContrastiveLoss",
+    title="Contrastive Loss (QS)",
+    text=(
+        "Holds the content: at its anchors the U-Net's features should stay nearest to those of the same place in the "
+        "photo. Takes the place of the sampler's own contrastive loss; two of these nodes add up, for example global "
+        "anchors on deep layers and random ones on shallow."
+    ),
+    aliases=("contrastive loss", "PatchNCE", "ZeCon loss", "content loss", "QS-Attn anchors", "InfoNCE"),
+    role="content",
+    check=_check,
+)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from qs_core import InputError, Kept, demo, load_clip, load_model, stylize
+from qs_core import InputError, Stylizer, demo, load_clip, load_model, stylize
 from qs_core.modes import each_in_plain_mode
 
 PHOTO = demo.PICTURES["pagoda"]
@@ -51,10 +51,10 @@ class TestModes:
 
     @pytest.mark.parametrize("mode", MODES)
     def test_what_is_kept_there_is_of_use_outside(self, mode, wanted):
-        keep = Kept()
+        keep = Stylizer()
         with MODES[mode]():
-            inside = go(keep=keep)
-        assert torch.equal(inside, wanted) and torch.equal(go(keep=keep), wanted)
+            inside = go(stylizer=keep)
+        assert torch.equal(inside, wanted) and torch.equal(go(stylizer=keep), wanted)
 
     @pytest.mark.parametrize("mode", MODES)
     def test_the_callers_own_mode_stays(self, mode):
@@ -92,12 +92,12 @@ class TestModes:
 
 class TestThreads:
     def test_several_at_once_share_what_is_kept(self, wanted):
-        keep, results, failed = Kept(), {}, []
+        keep, results, failed = Stylizer(), {}, []
 
         def work(number: int):
             try:
                 with torch.inference_mode(number % 2 == 0):
-                    results[number] = go(keep=keep, seed=number // 2)
+                    results[number] = go(stylizer=keep, seed=number // 2)
             except Exception as error:  # told below, in the thread that asserts
                 failed.append(error)
 
@@ -116,22 +116,22 @@ class TestAFailedCall:
         "options", [{"skip": 99}, {"attend": "7"}, {"model": "none.pt"}, {"clip": "none"}, {"num_anchors": 10**6}]
     )
     def test_what_is_kept_stays_of_use(self, options, wanted):
-        keep = Kept()
+        keep = Stylizer()
         for _ in range(2):
             with pytest.raises(InputError):
-                go(keep=keep, **options)
-            assert torch.equal(go(keep=keep), wanted)
+                go(stylizer=keep, **options)
+            assert torch.equal(go(stylizer=keep), wanted)
 
     def test_one_that_the_caller_broke_off(self, wanted):
-        keep = Kept()
+        keep = Stylizer()
 
         def stop(stage, done, total, step):
             raise KeyboardInterrupt
 
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
-                go(keep=keep, progress=stop)
-            assert torch.equal(go(keep=keep), wanted)
+                go(stylizer=keep, progress=stop)
+            assert torch.equal(go(stylizer=keep), wanted)
 
 
 class TestNumbers:

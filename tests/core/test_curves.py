@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qs_core.errors import InputError
-from qs_core.evaluate.curves import (
+from qs_evaluate.curves import (
     Curve,
     NoOverlap,
     check_pairing,

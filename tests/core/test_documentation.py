@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted((ROOT / "qs_core").rglob("*.py"))
+FILES = [path for folder in ("qs_core", "qs_evaluate") for path in sorted((ROOT / folder).rglob("*.py"))]
 OVERRIDES = {"forward", "against", "error"}  # documented where the interface is: Module, Loss, ArgumentParser
 PARAGRAPH = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

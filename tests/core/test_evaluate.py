@@ -4,19 +4,19 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from qs_core import InputError, NonFiniteError, Settings, demo
+from qs_core import InputError, NonFiniteError, Settings, demo, stylize
 from qs_core.__main__ import main
-from qs_core.evaluate import Judge, Method, Plan, method_named, run, runs
-from qs_core.evaluate.runs import Cell, resume
-from qs_core.guidance import Shortcuts
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
+from qs_core.networks import load
 from qs_core.pictures import read
-from qs_core.pipeline import load
+from qs_evaluate import Judge, Method, Plan, method_named, run
+from qs_evaluate.runs import Cell, resume
 
 JUDGE = Path(__file__).parents[2] / "tools" / "evaluation" / "judge"
 SMALL = {"size": 32, "steps": "4", "skip": 2, "crops": 2}
@@ -208,18 +208,17 @@ def test_the_command_runs_reports_and_refuses(sources, tmp_path, capsys):
     assert "not among the methods" in capsys.readouterr().err
 
 
-def test_shortcuts_and_economy_are_those_of_the_settings(plan, tmp_path, monkeypatch):
-    seen, walk = [], runs.restyle
-
-    def restyle(*arguments, economy, shortcuts):
-        seen.append((economy.at_once, economy.recompute, shortcuts))
-        return walk(*arguments, economy=economy, shortcuts=shortcuts)
-
-    monkeypatch.setattr(runs, "restyle", restyle)
-    settings = {**plan.settings, "guide_every": 2, "through_unet": False, "crops_at_once": 1, "recompute": True}
-    few = {"methods": plan.methods[:1], "prompts": plan.prompts[:1], "weights": plan.weights[:1]}
-    run(replace(plan, settings=settings, **few), tmp_path)
-    assert seen and set(seen) == {(1, True, Shortcuts(False, 2))}
+def test_an_edit_is_the_picture_that_stylize_gives(plan, done):
+    """The same settings and seed, one walk: to the last of its 8 bits."""
+    folder, rows = done
+    for row in (row for row in rows if row["picture"] == "cat" and row["method"] == "random" and row["weight"] == 0.5):
+        factors = {name: 0.5 * getattr(Settings("golden"), name) for name in ("clip_global", "clip_directional")}
+        settings = {**plan.settings, **factors, "anchors": "random", "seed": row["seed"]}
+        expected = stylize(plan.sources["cat"], row["prompt"], **settings).image
+        with Image.open(folder / "pictures" / row["file"]) as found:
+            # A batch of two sums in another order than a picture alone.
+            difference = np.abs(np.asarray(found, int) - np.asarray(expected, int))
+        assert difference.max() <= 1
 
 
 def test_clip_guides_in_float32_unless_another_dtype_is_named(plan):

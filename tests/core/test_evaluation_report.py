@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from qs_core.errors import InputError
-from qs_core.evaluate import curves, report
+from qs_evaluate import curves, report
 
 GAP = {"selected": 0.1, "random": 0.0}  # content kept at equal style, over the baseline's
 COLOUR = {"selected": (200, 0, 0), "random": (0, 200, 0), "plain": (0, 0, 200)}

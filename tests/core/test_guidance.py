@@ -7,8 +7,8 @@ import torch
 
 from qs_core.anchors import Anchors, route_at
 from qs_core.errors import NonFiniteError
-from qs_core.guidance import BoundTerm, bind, blend, evaluate
-from qs_core.losses.base import Term
+from qs_core.guidance import BoundTerm, Guidance, bind, blend
+from qs_core.losses.base import Loss, Term
 from qs_core.losses.contrastive import Contrastive
 from qs_core.losses.pixel import MSE, Range
 from qs_core.model import DiffusionModel
@@ -43,7 +43,9 @@ def bound(learned, step):
 
 
 def look(model, step, *terms):
-    return evaluate(model, model.schedule("50"), step["x_t"], step["step_index"], terms, None)
+    found = Guidance(model, model.schedule("50"), terms)(step["x_t"], step["step_index"])
+    found.checks.settle()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def guided(learned, step, bound):
 class TestGolden:
     def test_prediction(self, learned, step):
         schedule, i = learned.schedule("50"), step["step_index"]
-        prediction, gradient, losses = look(learned, step)
+        prediction, gradient, losses, _ = look(learned, step)
         assert gradient is None and losses == {}
         torch.testing.assert_close(prediction.x0, step["x0"], **GOLDEN)
         torch.testing.assert_close(prediction.log_variance, step["log_variance"], **GOLDEN)
@@ -99,16 +101,16 @@ def test_a_picture_has_the_gradient_it_has_alone(learned, picture):
     batch, schedule = picture(1, 2), learned.schedule("50")
 
     def gradient(x, source):
-        return evaluate(
-            learned, schedule, x, 20, bind((Term(1.0, MSE()),), source, seeded([1] * len(x))), None
-        ).gradient
+        return Guidance(learned, schedule, bind((Term(1.0, MSE()),), source, [1] * len(x)))(x, 20).gradient
 
     sources = picture(3, 4)
     torch.testing.assert_close(gradient(batch, sources)[1:], gradient(batch[1:], sources[1:]), **GOLDEN)
 
 
-class Counting:
+class Counting(Loss):
     """A loss of the user's own that counts how often it is bound and asked."""
+
+    name = "counting"
 
     def __init__(self, value=lambda view: view.estimate.square().mean((1, 2, 3))):
         self.value, self.bound, self.asked = value, 0, 0
@@ -126,7 +128,7 @@ class Counting:
 @pytest.mark.parametrize("weight", [0, 0.0, {"counting": 0.0}, {}])
 def test_weight_0_costs_nothing(learned, step, weight):
     loss = Counting()
-    terms = bind((Term(weight, loss),), step["source"], seeded([0]))
+    terms = bind((Term(weight, loss),), step["source"], [0])
     assert terms == () and loss.bound == 0
     assert look(learned, step, *terms).gradient is None
 
@@ -135,53 +137,67 @@ def test_weight_0_costs_nothing(learned, step, weight):
 def test_outside_its_window_a_term_costs_nothing(learned, step, window, asked):
     assert learned.schedule("50").timesteps[step["step_index"]] == 408
     loss = Counting()
-    terms = bind((Term(1.0, loss, *window),), step["source"], seeded([0]))
+    terms = bind((Term(1.0, loss, *window),), step["source"], [0])
     look(learned, step, *terms)
     assert (loss.bound, loss.asked) == (1, asked)
 
 
-def test_a_loss_sees_the_step_before_and_the_timestep(learned, step):
+def test_a_loss_sees_the_prediction_and_the_timestep(learned, step):
     seen = []
     loss = Counting(lambda view: seen.append(view) or view.estimate.mean((1, 2, 3)))
-    terms, before = bind((Term(1.0, loss),), step["source"], seeded([0])), torch.ones_like(step["source"])
-    evaluate(learned, learned.schedule("50"), step["x_t"], step["step_index"], terms, before)
+    look(learned, step, *bind((Term(1.0, loss),), step["source"], [0]))
     (view,) = seen
-    assert view.t == 408 and view.previous is before
+    assert view.t == 408 and view.state is view.estimate
     torch.testing.assert_close(view.x0, step["x0"], **GOLDEN)
 
 
 def test_a_loss_of_estimate_alone_or_x0_alone_is_enough(learned, step):
     for value in (lambda view: view.estimate.mean((1, 2, 3)), lambda view: view.x0.mean((1, 2, 3))):
-        terms = bind((Term(1.0, Counting(value)),), step["source"], seeded([0]))
+        terms = bind((Term(1.0, Counting(value)),), step["source"], [0])
         assert look(learned, step, *terms).gradient.abs().max() > 0
 
 
-def test_terms_draw_from_generators_of_their_own(step):
-    """A term's draws are the same whichever draws the other makes."""
+class Drawing(Loss):
+    """A loss whose binding is the first of a number of draws."""
 
-    class Drawing:
-        def __init__(self, draws):
-            self.draws = draws
+    def __init__(self, name, draws=1):
+        self.name, self.draws = name, draws
 
-        def against(self, source, generators):
-            return [torch.rand(self.draws, generator=g)[0] for g in generators]
+    def against(self, source, generators):
+        return [float(torch.rand(self.draws, generator=g)[0]) for g in generators]
 
-    def second(draws):
-        return bind((Term(1.0, Drawing(draws)), Term(1.0, Drawing(1))), step["source"], seeded([7]))[1].loss
 
-    assert second(1) == second(100)
+def drawn(*terms):
+    """What each term that is bound drew first, by its loss's name; of the last one, where names are equal."""
+    return {bound.term.loss.name: bound.loss for bound in bind(terms, torch.zeros(1, 3, 8, 8), [7])}
+
+
+def test_a_terms_draws_depend_on_its_name_alone():
+    """Not on its place, nor on which others there are, how often they draw, or whether they have weight 0."""
+    one, other = Drawing("one"), Drawing("other")
+    alone = drawn(Term(1.0, one))
+    for others in ([], [Term(1.0, other)], [Term(0.0, other)], [Term(1.0, Drawing("other", draws=100))]):
+        assert drawn(*others, Term(1.0, one))["one"] == drawn(Term(1.0, one), *others)["one"] == alone["one"]
+    assert drawn(Term(1.0, other))["other"] != alone["one"]
+
+
+def test_two_terms_of_one_name_draw_apart():
+    one = Drawing("one")
+    twice = drawn(Term(1.0, one), Term(1.0, one))["one"]
+    assert twice != drawn(Term(1.0, one))["one"]
+    assert drawn(Term(0.0, one), Term(1.0, one))["one"] == twice
 
 
 class TestNonFinite:
     def test_a_loss_that_is_nan(self, learned, step):
         loss = Counting(lambda view: view.estimate.mean((1, 2, 3)) * float("nan"))
-        terms = bind((Term(1.0, loss),), step["source"], seeded([0]))
+        terms = bind((Term(1.0, loss),), step["source"], [0])
         with pytest.raises(NonFiniteError, match="in the loss 'counting' at timestep 408"):
             look(learned, step, *terms)
 
     def test_a_gradient_that_is_infinite(self, learned, step):
         loss = Counting(lambda view: (view.estimate - view.estimate.detach()).abs().mean((1, 2, 3)).sqrt())
-        terms = bind((Term(1.0, loss),), step["source"], seeded([0]))
+        terms = bind((Term(1.0, loss),), step["source"], [0])
         with pytest.raises(NonFiniteError, match="in the gradient of counting at timestep 408"):
             look(learned, step, *terms)
 

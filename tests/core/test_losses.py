@@ -57,7 +57,7 @@ LEAST_AT_THE_SOURCE = NAMES[:7]
 def value(loss, source, image, seeds=(0,)) -> torch.Tensor:
     """(B,) the sum of a loss's values with estimate and x0 both at `image`; the same seeds draw the same places."""
     bound = loss.against(source, seeded(seeds))
-    values = bound(View(image, image, None, 400))
+    values = bound(View(image, image, 400))
     assert all(v.shape == (len(image),) for v in values.values())
     return sum(values.values())
 
@@ -115,15 +115,15 @@ class TestPixel:
     def test_mse_by_hand(self):
         source, estimate = torch.zeros(2, 3, 2, 2), torch.zeros(2, 3, 2, 2)
         estimate[1, 0, 0, 0] = 6.0
-        assert MSE().against(source, seeded([0, 0]))(View(estimate, source, None, 0))["mse"].tolist() == [0, 3]
+        assert MSE().against(source, seeded([0, 0]))(View(estimate, source, 0))["mse"].tolist() == [0, 3]
 
     def test_range_by_hand(self):
         x0 = torch.tensor([[[[1.0, -1.0], [3.0, -2.0]]]])
-        assert Range().against(x0, seeded([0]))(View(x0, x0, None, 0))["range"].item() == (4 + 1) / 4
+        assert Range().against(x0, seeded([0]))(View(x0, x0, 0))["range"].item() == (4 + 1) / 4
 
     def test_mse_looks_at_the_estimate_and_range_at_x0(self, picture):
         near, far = picture(1), 3 * picture(2)
-        view = View(near, far, None, 0)
+        view = View(near, far, 0)
         assert MSE().against(near, seeded([0]))(view)["mse"].item() == 0
         assert Range().against(near, seeded([0]))(view)["range"].item() > 0
 
@@ -187,7 +187,7 @@ class TestContrastive:
 
         bound = Contrastive(encode, Anchors("global", 8, frozenset({0}))).against(picture(1), seeded([0]))
         for _ in range(3):
-            bound(View(picture(2), picture(2), None, 0))
+            bound(View(picture(2), picture(2), 0))
         assert len(calls) == 1 + 3
 
     def test_what_is_told_of_the_anchors(self, losses, picture):
@@ -220,14 +220,14 @@ class TestCLIP:
         assert spherical_distance(right_angle, text).item() == pytest.approx(2 * (torch.pi / 4) ** 2)
 
     def test_it_reports_two_values_per_image(self, losses, picture):
-        values = losses["clip"].against(picture(1, 2), seeded([0, 1]))(View(picture(3, 4), picture(3, 4), None, 0))
+        values = losses["clip"].against(picture(1, 2), seeded([0, 1]))(View(picture(3, 4), picture(3, 4), 0))
         assert set(values) == {"clip_global", "clip_directional"}
         assert all(v.shape == (2,) and v.isfinite().all() for v in values.values())
 
     def test_it_is_the_mean_over_crops_against_the_whole_source(self, tiny_clip, picture):
         """Crop by crop; the source, 32 px as CLIP wants it, is seen whole and the direction starts there."""
         text, crops, (source, image) = text_direction(tiny_clip, ["gold"]), Crops(4), (picture(1), picture(2))
-        values = CLIPLoss(text, crops).against(source, seeded([7]))(View(image, image, None, 0))
+        values = CLIPLoss(text, crops).against(source, seeded([7]))(View(image, image, 0))
         views = cut(image, homographies(crops, 32, 32, seeded([7])), 32, crops.area)
         seen = [tiny_clip.encode_image(view[None])[0] for view in views]
         start, target = tiny_clip.encode_image(source)[0], text.targets[0]
@@ -240,7 +240,7 @@ class TestCLIP:
         def both(prompts, weights=()):
             text = text_direction(tiny_clip, prompts, "photo", weights)
             bound = CLIPLoss(text, Crops(6)).against(picture(1), seeded([0]))
-            return bound(View(picture(2), picture(2), None, 0))
+            return bound(View(picture(2), picture(2), 0))
 
         first, second, mixed = both(["a sketch"]), both(["gold"]), both(["a sketch", "gold"], (3.0, 1.0))
         for name in mixed:
@@ -249,7 +249,7 @@ class TestCLIP:
     def test_small_pictures_are_cropped_all_the_same(self, tiny_clip, picture):
         text = text_direction(tiny_clip, ["a sketch"])
         small = picture(1, height=8, width=8)
-        values = CLIPLoss(text, Crops(6)).against(small, seeded([0]))(View(small, small, None, 0))
+        values = CLIPLoss(text, Crops(6)).against(small, seeded([0]))(View(small, small, 0))
         assert all(v.isfinite().all() for v in values.values())
 
 

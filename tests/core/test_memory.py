@@ -7,13 +7,13 @@ import torch
 from qs_core.anchors import Anchors
 from qs_core.crops import Crops
 from qs_core.features.clip import text_direction
-from qs_core.guidance import bind
+from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term, View
 from qs_core.losses.clip import CLIPLoss
+from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
 from qs_core.randomness import seeded
 from qs_core.samplers import ddpm_step, sample
-from qs_core.transfer import content_term
 
 
 def held() -> int:
@@ -32,8 +32,9 @@ def test_repeated_runs_hold_no_more_than_one(learned, tiny_clip, picture):
     )
 
     def run():
-        bound = bind(terms, source, seeded([3, 4]))
-        for _ in sample(learned, learned.schedule("50"), source, 3, ddpm_step, bound, seeded([5, 6])):
+        bound = bind(terms, source, [3, 4])
+        guidance = Guidance(learned, learned.schedule("50"), bound)
+        for _ in sample(learned, learned.schedule("50"), source, 3, ddpm_step, guidance, seeded([5, 6])):
             pass
 
     run()
@@ -50,7 +51,7 @@ def test_a_part_of_a_batch_keeps_what_one_picture_does(tiny_clip, picture):
     def most(*seeds):
         image, sizes = picture(*seeds).requires_grad_(), []
         loss = CLIPLoss(text, Crops(8)).against(picture(*seeds), seeded(seeds))
-        parts = loss.parts(View(image, image, None, 0))
+        parts = loss.parts(View(image, image, 0))
         for _ in seeds:
             kept = {}
 

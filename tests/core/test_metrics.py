@@ -14,11 +14,11 @@ from skimage.metrics import structural_similarity
 from timm.models import VisionTransformer
 from torch.nn.functional import conv2d, gelu, layer_norm, max_pool2d, relu
 
-from qs_core import metrics
 from qs_core.errors import InputError, UnsupportedCheckpoint
 from qs_core.features.clip import CLIP
 from qs_core.features.lpips import load_lpips
 from qs_core.features.vit import ViT
+from qs_evaluate import metrics
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}  # float32, another order of summation
 MEAN, STD = (0.1, 0.2, 0.3), (0.2, 0.3, 0.4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from qs_core.anchors import Anchors
-from qs_core.guidance import bind
+from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term
 from qs_core.losses.contrastive import Contrastive
 from qs_core.losses.pixel import MSE, Range
@@ -79,8 +79,8 @@ def guided(model, source, seeds, steps=6, step=ddpm_step):
 
     anchors = Anchors("global", 16, frozenset({2, 3}))
     terms = (Term(20, Contrastive(encode, anchors)), Term(200.0, MSE()), Term(50.0, Range()))
-    bound = bind(terms, source, generators)
-    return last(sample(model, schedule, x, steps, step, bound, generators))
+    bound = bind(terms, source, seeds)
+    return last(sample(model, schedule, x, steps, step, Guidance(model, schedule, bound), generators))
 
 
 @pytest.mark.parametrize("step", [ddpm_step, ddim_step(0.7)])
@@ -149,6 +149,6 @@ def test_guidance_brings_the_picture_nearer_to_the_source(calm, picture):
     source, schedule = picture(1), calm.schedule("50")
     x = schedule.diffuse(source, normal(source, seeded([1])), 10)
     free = last(sample(calm, schedule, x, 10, ddpm_step)).x
-    bound = bind((Term(3000.0, MSE()),), source, seeded([1]))
-    pulled = last(sample(calm, schedule, x, 10, ddpm_step, bound)).x
+    bound = bind((Term(3000.0, MSE()),), source, [1])
+    pulled = last(sample(calm, schedule, x, 10, ddpm_step, Guidance(calm, schedule, bound))).x
     assert (pulled - source).square().mean() < 0.5 * (free - source).square().mean()

@@ -8,15 +8,14 @@ from qs_core.anchors import Anchors, route_at
 from qs_core.crops import Crops, cut, homographies
 from qs_core.errors import NonFiniteError
 from qs_core.features.clip import text_direction
-from qs_core.guidance import BoundTerm, bind, blend, evaluate
-from qs_core.losses.base import Term, View
+from qs_core.guidance import BoundTerm, Guidance, bind, blend
+from qs_core.losses.base import Loss, Term, View
 from qs_core.losses.clip import CLIPLoss, directional_distance, spherical_distance
-from qs_core.losses.contrastive import patch_nce
+from qs_core.losses.contrastive import content_term, patch_nce
 from qs_core.losses.pixel import MSE, Range
 from qs_core.model import DiffusionModel
 from qs_core.randomness import seeded
 from qs_core.samplers import ddpm_step, sample
-from qs_core.transfer import content_term
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 
 SAME = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums in another order; gradients of 1e-2 to 1
@@ -39,10 +38,10 @@ def terms(learned, tiny_clip):
 
 def plain_gradient(model, terms, source):
     """One graph from x_t through the U-Net and all losses to their weighted sum, and its gradient at x_t."""
-    bound, schedule = bind(terms, source, seeded([3, 4])), model.schedule("50")
+    bound, schedule = bind(terms, source, [3, 4]), model.schedule("50")
     x_t = source.clone().requires_grad_()
     prediction = model.predict(x_t, schedule, STATE)
-    view = View(blend(prediction.x0, x_t, float(schedule.alpha_bar[STATE])), prediction.x0, None, 0)
+    view = View(blend(prediction.x0, x_t, float(schedule.alpha_bar[STATE])), prediction.x0, 0)
     total = sum(one.term.weigh(one.loss(view)).sum() for one in bound)
     return torch.autograd.grad(total, x_t)[0]
 
@@ -53,13 +52,13 @@ def test_one_forward_and_losses_one_after_the_other_give_the_gradient_of_one_gra
     source, forward, calls = picture(1, 2), type(learned.network).forward, []
     expected = plain_gradient(learned, terms, source)
     monkeypatch.setattr(type(learned.network), "forward", lambda *a, **o: calls.append(1) or forward(*a, **o))
-    guided = evaluate(learned, learned.schedule("50"), source, STATE, bind(terms, source, seeded([3, 4])), None)
+    guided = Guidance(learned, learned.schedule("50"), bind(terms, source, [3, 4]))(source, STATE)
     torch.testing.assert_close(guided.gradient, expected, **SAME)
     assert len(calls) == 1 and expected.abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("at_once", [None, 4, 1])
-def test_crops_in_batches_and_the_source_encoded_once_are_as_one_by_one(tiny_clip, picture, at_once):
+@pytest.mark.parametrize("chunk", [None, 4, 1])
+def test_crops_in_batches_and_the_source_encoded_once_are_as_one_by_one(tiny_clip, picture, chunk):
     """As ZeCon: crop by crop, a copy of the source for each, one value per crop, their mean."""
     text = text_direction(tiny_clip, ["gold"], "photo")
     source, image = picture(1), picture(2).requires_grad_()
@@ -76,9 +75,9 @@ def test_crops_in_batches_and_the_source_encoded_once_are_as_one_by_one(tiny_cli
     bound = BoundTerm(Term(WEIGHTS, loss), loss.against(source, seeded([7])))
     gradients = [
         torch.autograd.grad(bound.term.weigh(part).sum(), image)[0]
-        for part in bound.parts(View(image, image, None, 0, at_once))
+        for part in bound.parts(View(image, image, 0, chunk))
     ]
-    assert len(gradients) == {None: 1, 4: 2, 1: 6}[at_once]
+    assert len(gradients) == {None: 1, 4: 2, 1: 6}[chunk]
     torch.testing.assert_close(sum(gradients), expected, **SAME)
     assert expected.abs().max() > 1e-2
 
@@ -87,7 +86,7 @@ def test_of_a_batch_one_picture_s_crops_are_held_at_a_time(tiny_clip, picture):
     text, kept = text_direction(tiny_clip, ["gold"], "photo"), []
     source, image = picture(1, 2, 3), picture(4, 5, 6).requires_grad_()
     loss = CLIPLoss(text, CROPS).against(source, seeded([1, 2, 3]))
-    for row, part in enumerate(loss.parts(View(image, image, None, 0))):
+    for row, part in enumerate(loss.parts(View(image, image, 0))):
         (gradient,) = torch.autograd.grad(sum(value.sum() for value in part.values()), image)
         kept.append([bool(one.abs().max() > 0) for one in gradient])
         assert [bool(value) for value in part["clip_global"] > 0] == [k == row for k in range(3)]
@@ -128,7 +127,7 @@ def test_the_source_s_keys_are_routed_once_with_the_same_gradient(learned, pictu
             route = selection.route
             object.__setattr__(selection, "route", lambda values, route=route: routed.append(1) or route(values))
     for _ in range(3):
-        (gradient,) = torch.autograd.grad(bound(View(image, image, None, 0))["contrastive"].sum(), image)
+        (gradient,) = torch.autograd.grad(bound(View(image, image, 0))["contrastive"].sum(), image)
         routes = [
             s.route if s else loss.anchors.draw(f, plain.generators)
             for s, f in zip(plain.selections, plain.features, strict=True)
@@ -163,9 +162,9 @@ def test_no_gradient_of_a_parameter_is_computed(learned, terms, picture):
     for parameter in (*learned.network.parameters(), *terms[0].loss.text.clip.network.parameters()):
         assert not parameter.requires_grad
     source, kept = picture(1, 2), []
-    bound = bind(terms, source, seeded([3, 4]))
+    bound = bind(terms, source, [3, 4])
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        evaluate(learned, learned.schedule("50"), source, STATE, bound, None)
+        Guidance(learned, learned.schedule("50"), bound)(source, STATE)
     weights = [t for t in kept if isinstance(t, torch.nn.Parameter)]
     assert weights and not any(t.requires_grad for t in weights)
 
@@ -177,9 +176,10 @@ def test_a_step_asks_the_device_once(operations, learned, terms, picture, monkey
 
     def reads(which):
         lists.clear()
-        bound = bind(which, source, seeded([3, 4]))
+        bound = bind(which, source, [3, 4])
         with operations() as seen:
-            next(sample(learned, schedule, source, STATE, ddpm_step, bound, seeded([5, 6])))
+            guidance = Guidance(learned, schedule, bound)
+            next(sample(learned, schedule, source, STATE, ddpm_step, guidance, seeded([5, 6])))
         return seen.count("_local_scalar_dense"), len(lists)
 
     # Crops are drawn on the CPU, where their equations are checked once.
@@ -188,13 +188,16 @@ def test_a_step_asks_the_device_once(operations, learned, terms, picture, monkey
 
 
 def test_what_is_not_finite_is_still_named_by_its_first_place(learned, picture):
-    class Broken:
+    class Broken(Loss):
+        name = "broken"
+
         def against(self, source, generators):
             return lambda view: {"broken": view.estimate.mean((1, 2, 3)) / 0}
 
     source = picture(1)
-    bound = bind((Term(1.0, MSE()), Term(1.0, Broken()), Term(1.0, Range())), source, seeded([0]))
-    walk = sample(learned, learned.schedule("50"), source, STATE, ddpm_step, bound, seeded([5]))
+    bound = bind((Term(1.0, MSE()), Term(1.0, Broken()), Term(1.0, Range())), source, [0])
+    guidance = Guidance(learned, learned.schedule("50"), bound)
+    walk = sample(learned, learned.schedule("50"), source, STATE, ddpm_step, guidance, seeded([5]))
     with pytest.raises(
         NonFiniteError, match=f"in the loss 'broken' at timestep {learned.schedule('50').timesteps[10]}"
     ):

@@ -1,17 +1,15 @@
 """What a run's settings ask for: anchors by resolution, terms by area, device and dtype by name."""
 
-from dataclasses import replace
-from types import SimpleNamespace
-
 import pytest
 import torch
 
 from qs_core.errors import InputError
 from qs_core.features.clip import text_direction
+from qs_core.host import choose_device
 from qs_core.losses.clip import CLIPLoss
-from qs_core.losses.contrastive import Contrastive
+from qs_core.losses.contrastive import Contrastive, choose_anchors
 from qs_core.losses.pixel import MSE, Range
-from qs_core.settings import Settings, choose_anchors, choose_clip_dtype, choose_device, choose_dtype, make_terms
+from qs_core.settings import Settings, make_terms
 
 
 class TestAnchors:
@@ -67,47 +65,3 @@ def test_devices():
     for name in ("cuda:99", "toaster"):
         with pytest.raises(InputError, match=f"Device '{name}' is not available here"):
             choose_device(name)
-
-
-def test_dtypes():
-    assert choose_dtype("auto") == "float32" and choose_dtype("bfloat16") == "bfloat16"
-    with pytest.raises(InputError, match="dtype 'int4' is unknown; choose auto, float32, bfloat16, float16"):
-        choose_dtype("int4")
-
-
-@pytest.mark.parametrize(
-    "capabilities, expected",
-    [
-        ({"avx512_bf16": True, "amx_bf16": False}, "bfloat16"),
-        ({"avx512_bf16": False, "amx_bf16": True}, "bfloat16"),
-        ({"avx512_bf16": False, "avx512_f": True}, "float32"),
-        ({"bf16": True, "neon": True}, "float32"),
-    ],
-)
-def test_clip_is_in_bfloat16_where_the_device_has_it(tiny_clip, monkeypatch, capabilities, expected):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    cpu = torch.device("cpu")
-    assert choose_clip_dtype("auto", tiny_clip, cpu) == expected
-    assert choose_clip_dtype("float32", tiny_clip, cpu) == "float32"
-    assert choose_clip_dtype("float16", tiny_clip, cpu) == "float16"
-    assert choose_clip_dtype("auto", tiny_clip, torch.device("mps")) == "float32"
-    with pytest.raises(InputError, match="dtype 'int4' is unknown"):
-        choose_clip_dtype("int4", tiny_clip, cpu)
-
-
-def test_a_clip_whose_tower_is_not_measured_stays_in_float32(tiny_clip, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    resnet = replace(tiny_clip, network=SimpleNamespace(visual=torch.nn.Conv2d(3, 3, 1)))
-    assert choose_clip_dtype("auto", resnet, torch.device("cpu")) == "float32"
-
-
-def test_without_word_of_the_cpu_clip_stays_in_float32(tiny_clip, monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert choose_clip_dtype("auto", tiny_clip, torch.device("cpu")) == "float32"
-
-
-@pytest.mark.parametrize("capability, expected", [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
-def test_on_a_gpu_its_generation_says_it(tiny_clip, monkeypatch, capability, expected):
-    monkeypatch.setattr(torch.version, "hip", None)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert choose_clip_dtype("auto", tiny_clip, torch.device("cuda")) == expected

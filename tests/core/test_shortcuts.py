@@ -8,11 +8,11 @@ import torch
 from qs_core.crops import Crops
 from qs_core.errors import InputError
 from qs_core.features.clip import text_direction
-from qs_core.guidance import Shortcuts, bind, evaluate
+from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term, View
-from qs_core.losses.clip import CLIPLoss, Late
+from qs_core.losses.clip import CLIPLoss, FinalCrops
 from qs_core.losses.pixel import MSE, Range
-from qs_core.pipeline import load
+from qs_core.networks import load
 from qs_core.randomness import seeded
 from qs_core.samplers import ddim_step, sample
 from qs_core.settings import Settings, make_term
@@ -33,20 +33,20 @@ def test_past_the_unet_the_gradient_is_that_of_a_gaussian_s_posterior_mean(learn
     x_t = x.clone().requires_grad_()
     x0 = predicted + math.sqrt(alpha_bar) * (x_t - x)
     estimate = math.sqrt(1 - alpha_bar) * x0 + (1 - math.sqrt(1 - alpha_bar)) * x_t
-    view = View(estimate, x0, None, 0)
-    bound = bind(terms, source, seeded([0, 1]))
+    view = View(estimate, x0, 0)
+    bound = bind(terms, source, [0, 1])
     (expected,) = torch.autograd.grad(sum(one.term.weigh(one.loss(view)).sum() for one in bound), x_t)
-    past = evaluate(learned, schedule, x, STATE, bound, None, through_unet=False)
+    past = Guidance(learned, schedule, bound, through_unet=False)(x, STATE)
     torch.testing.assert_close(past.gradient, expected, rtol=1e-4, atol=1e-6)
     assert expected.abs().max() > 1e-3
-    full = evaluate(learned, schedule, x, STATE, bound, None)
+    full = Guidance(learned, schedule, bound)(x, STATE)
     torch.testing.assert_close(past.losses, full.losses)
     assert (past.gradient - full.gradient).abs().max() > 1e-3 * full.gradient.abs().max()
 
 
 def test_past_the_unet_it_keeps_nothing(learned, terms, picture):
     kept = []
-    bound = bind(terms, picture(1), seeded([0]))
+    bound = bind(terms, picture(1), [0])
     weights = {parameter.untyped_storage().data_ptr() for parameter in learned.network.parameters()}
 
     def keep(tensor):
@@ -54,9 +54,9 @@ def test_past_the_unet_it_keeps_nothing(learned, terms, picture):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
-        evaluate(learned, learned.schedule("50"), picture(2), STATE, bound, None, through_unet=False)
+        Guidance(learned, learned.schedule("50"), bound, through_unet=False)(picture(2), STATE)
         assert kept and not any(kept)
-        evaluate(learned, learned.schedule("50"), picture(2), STATE, bound, None)
+        Guidance(learned, learned.schedule("50"), bound)(picture(2), STATE)
     assert any(kept)
 
 
@@ -68,8 +68,9 @@ def test_the_steps_between_are_not_guided(learned, terms, picture, every):
         seen.append(gradient is not None)
         return ddim_step()(schedule, x_t, prediction, gradient, i, noise)
 
-    bound = bind(terms, source, seeded([0]))
-    walk = list(sample(learned, schedule, source, 6, step, bound, None, None, Shortcuts(every=every)))
+    bound = bind(terms, source, [0])
+    guidance = Guidance(learned, schedule, bound, interval=every, start=6)
+    walk = list(sample(learned, schedule, source, 6, step, guidance))
     assert [bool(one.losses) for one in walk] == seen == [k % every == 0 for k in range(6)]
 
 
@@ -78,20 +79,24 @@ def test_late_in_the_walk_there_are_fewer_crops(tiny_clip, picture):
     source, image = picture(1), picture(2)
 
     def value(loss, t):
-        return loss.against(source, seeded([3]))(View(image, image, None, t))
+        return loss.against(source, seeded([3]))(View(image, image, t))
 
-    changing, many, few = CLIPLoss(text, Crops(8), Late(2, 300)), CLIPLoss(text, Crops(8)), CLIPLoss(text, Crops(2))
+    changing, many, few = (
+        CLIPLoss(text, Crops(8), FinalCrops(2, 300)),
+        CLIPLoss(text, Crops(8)),
+        CLIPLoss(text, Crops(2)),
+    )
     assert value(changing, 300) == value(many, 300) and value(changing, 299) == value(few, 299)
     assert value(few, 299) != value(many, 299)
 
 
-def test_late_is_the_walk_s_second_half(calm, tiny_clip):
+def test_the_final_crops_are_those_of_the_walk_s_second_half(calm, tiny_clip):
     text = text_direction(tiny_clip, ["gold"], "photo")
-    loss = make_term("clip", Settings("gold", skip=20, crops_late=4), calm, text, 32, 32, None).loss
+    loss = make_term("clip", Settings("gold", skip=20, final_crops=4), calm, text, 32, 32).loss
     timesteps = calm.schedule("50").timesteps
     numbers = [loss.crops_at(int(timesteps[i])).number for i in range(30, 0, -1)]
     assert numbers == [32] * 15 + [4] * 15
-    assert make_term("clip", Settings("gold"), calm, text, 32, 32, None).loss.late is None
+    assert make_term("clip", Settings("gold"), calm, text, 32, 32).loss.final is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +109,7 @@ def test_clips_tower_has_a_dtype_of_its_own(options, tower, torso):
     assert str(networks.text.clip.dtype) == f"torch.{tower}" and str(networks.model.network.dtype) == f"torch.{torso}"
 
 
-@pytest.mark.parametrize("name", ["count", "guide_every", "crops_at_once", "crops_late"])
+@pytest.mark.parametrize("name", ["count", "guidance_interval", "crop_chunk", "final_crops"])
 def test_at_least_one(name):
     with pytest.raises(InputError, match=f"{name} 0: at least 1 is needed"):
         Settings("gold", **{name: 0})

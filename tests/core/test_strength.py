@@ -8,13 +8,16 @@ import torch
 from PIL import Image
 
 from qs_core import demo, pictures
+from qs_core.blend import step_share
 from qs_core.errors import InputError
+from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
-from qs_core.pipeline import load, stylize
-from qs_core.randomness import seeded, streams
+from qs_core.networks import load
+from qs_core.pipeline import stylize
+from qs_core.randomness import named, seeded
 from qs_core.settings import Settings, make_terms
-from qs_core.transfer import Inversion, begin, bind_terms, restyle, source_at, step_function, step_share
+from qs_core.transfer import Inversion, begin, restyle, source_at, step_function
 
 ENDS = {"rtol": 0, "atol": 1e-6}
 
@@ -33,9 +36,17 @@ def begun(model, source, start="inverted", states=3):
 def walked(inversion, *strength, sampler="ddim"):
     """The picture of a walk that pulls every pixel towards grey, so that it changes everywhere."""
     grey = replace(inversion, source=torch.zeros_like(inversion.source))
-    bound = bind_terms(grey, (Term(500.0, MSE()),), [])
+    bound = bind((Term(500.0, MSE()),), grey.source, [])
     generators = seeded(range(len(inversion.source)))
-    return last(restyle(inversion, bound, step_function(sampler, 0.5), generators, *strength)).x
+    return last(
+        restyle(
+            inversion,
+            step_function(sampler, 0.5),
+            Guidance(inversion.model, inversion.schedule, bound),
+            generators,
+            *strength,
+        )
+    ).x
 
 
 class TestStepShare:
@@ -129,7 +140,7 @@ class TestRestyle:
     def test_what_it_refuses_at_the_call(self, calm, picture, strength, message):
         inversion = begun(calm, picture(1, 2))
         with pytest.raises(InputError, match=message):
-            restyle(inversion, (), step_function("ddim"), seeded([0, 1]), strength)
+            restyle(inversion, step_function("ddim"), None, seeded([0, 1]), strength)
 
 
 def test_the_dial_is_even_on_the_built_in_model():
@@ -143,9 +154,9 @@ def test_the_dial_is_even_on_the_built_in_model():
 
     def distances(dial):
         """At the network's size, and at the original's, each composed with the source."""
-        randomness = streams([0])
-        bound = bind_terms(inversion, make_terms(s, networks.model, networks.text, 32, 32), randomness.losses)
-        x = last(restyle(inversion, bound, step_function(s.sampler, s.eta), randomness.noise, dial)).x
+        bound = bind(make_terms(s, networks.model, networks.text, 32, 32), inversion.source, [0])
+        guidance = Guidance(networks.model, inversion.schedule, bound)
+        x = last(restyle(inversion, step_function(s.sampler, s.eta), guidance, named([0], "noise"), dial)).x
         small = pictures.composite(x, source, pictures.coverage(dial))
         large = pictures.composite(frame.restore(x, "original"), photo, pictures.coverage(dial))
         return [float((a - b).square().mean().sqrt()) for a, b in ((small, source), (large, photo))]
@@ -204,7 +215,7 @@ class TestStylize:
         inside = (masked.picture - kept)[..., : masked.picture.shape[-1] // 2 - 2].abs().mean()
         assert inside > 0.5 * (free - kept).abs().mean()
         assert masked.report["resolved"]["masked"] == pytest.approx(0.5, abs=0.03)
-        assert masked.report["resolved"]["economy"] == "nothing was spared"
+        assert masked.report["resolved"]["memory_policy"] == "nothing was spared"
 
     def test_a_white_mask_is_none_and_a_black_one_strength_0(self, photo):
         plain = stylize(photo, "golden", **self.quick)

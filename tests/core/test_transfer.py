@@ -5,10 +5,12 @@ import torch
 
 from qs_core.anchors import Anchors
 from qs_core.errors import InputError
+from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term
+from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
 from qs_core.randomness import seeded
-from qs_core.transfer import STARTS, Inversion, begin, bind_terms, content_term, restyle, step_function
+from qs_core.transfer import STARTS, Inversion, begin, restyle, step_function
 
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
 
@@ -47,7 +49,7 @@ def test_the_shortest_walk_reaches_state_0(calm, picture, start):
     shortest = 48 if start == "zecon" else 49
     reached = begun(calm, source, shortest, start)
     inversion = Inversion(calm, schedule, source, reached.x, reached.i)
-    steps = list(restyle(inversion, (), step_function("ddpm"), seeded([0])))
+    steps = list(restyle(inversion, step_function("ddpm"), None, seeded([0])))
     assert [step.i for step in steps] == [0]
 
 
@@ -96,8 +98,8 @@ def test_guided_by_content_and_pixels_a_walk_ends_near_the_source(calm, picture)
     inversion = Inversion(calm, schedule, source, reached.x, reached.i)
 
     def ends(*terms):
-        bound = bind_terms(inversion, terms, seeded([1]))
-        return last(restyle(inversion, bound, step_function("ddpm"), seeded([2])))
+        bound = bind(terms, inversion.source, [1])
+        return last(restyle(inversion, step_function("ddpm"), Guidance(calm, schedule, bound), seeded([2])))
 
     free = ends()
     held = ends(content_term(calm, 20.0, Anchors("global", 32, frozenset({1, 2}))), Term(3000.0, MSE()))

@@ -115,7 +115,7 @@ def test_clips_picture_tower_has_the_chosen_dtype(pack, chosen, expected):
 
 def test_clips_dtype_is_by_default_that_of_the_device_it_will_run_on(pack, monkeypatch):
     loaders, seen = pack.part("nodes.loaders"), []
-    monkeypatch.setattr(loaders, "compute_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(type(loaders.HOST), "device", torch.device("meta"))
     monkeypatch.setattr(loaders, "choose_clip_dtype", lambda name, _, device: seen.append((name, device)) or "float16")
     assert pack("LoadOpenCLIP").core.dtype == torch.float16
     assert seen == [("auto", torch.device("meta"))]

@@ -150,14 +150,15 @@ def test_mistakes_are_named_on_the_loss_s_own_node(pack, term, input_error):
         pack("QSContrastiveLoss", attend="deep")
     with pytest.raises(input_error, match="Crop area 0.5, 0.2"):
         pack("QSCLIPLoss", crop_area_min=0.5, crop_area_max=0.2)
-    with pytest.raises(input_error, match="No layer has resolution 7; there are"):
+    message = "No layer has resolution 7; at 32x32 there are 32, 16, 8, 4. Leave layers empty"
+    with pytest.raises(input_error, match=message):
         term(pack("QSContrastiveLoss", layers="7"))
 
 
 @pytest.fixture
 def vgg_file(pack, monkeypatch, tmp_path):
     """A random VGG-19 in the VGG folder, as vgg.pth."""
-    features, seam, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.seam", "nodes.losses"))
+    features, seam, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.folders", "nodes.losses"))
     torch.manual_seed(0)
     state = {name: 0.05 * torch.randn(value.shape) for name, value in features._empty_features().state_dict().items()}
     torch.save(state, tmp_path / "vgg.pth")
@@ -176,7 +177,7 @@ def test_vgg_without_its_weights_says_where_they_belong(pack, input_error, monke
     with pytest.raises(input_error, match=r"No VGG-19 weights at .*\.pth\. Fetch https://.*vgg19.* and put it at"):
         pack("QSVGGLoss")
     (recipe,) = pack("QSVGGLoss", weight=0.0)
-    assert recipe.vgg is None  # a weight of 0 needs no file
+    assert recipe.network is None  # a weight of 0 needs no file
 
 
 @pytest.mark.parametrize("name", ["\\\\host\\share\\vgg.pth", "/etc/passwd", "../vgg.pth", "", "other.pth"])
@@ -196,10 +197,10 @@ def test_vgg_guides_with_a_file_of_the_folder(pack, inversion, sample, plain, vg
 
 def test_vgg_is_read_anew_only_where_the_file_changed(pack, vgg_file):
     (first,), (again,) = (pack("QSVGGLoss", weight=w, weights_file="vgg.pth") for w in (1.0, 2.0))
-    assert again.vgg is first.vgg
+    assert again.network is first.network
     os.utime(vgg_file, ns=(1, 1))
     (changed,) = pack("QSVGGLoss", weights_file="vgg.pth")
-    assert changed.vgg is not first.vgg
+    assert changed.network is not first.network
 
 
 def test_a_preset_does_not_load_the_vgg_that_another_takes_the_place_of(pack, vgg_file, monkeypatch, tmp_path):

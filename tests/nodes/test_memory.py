@@ -8,42 +8,48 @@ import torch
 
 
 @pytest.fixture
-def seam(pack):
-    return pack.part("nodes.seam")
+def comfy(pack):
+    """The pack's view of its host."""
+    return pack.part("nodes.host").HOST
 
 
-def test_as_few_passes_as_memory_allows(seam, monkeypatch):
+def test_as_few_passes_as_memory_allows(pack):
+    portions = pack.part("qs_core.memory").portions
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     hundred, two_hundred, far_too_much = (lambda n, each=each: n * each for each in (100, 200, 10**6))
-    monkeypatch.setattr(seam, "free_memory", lambda device: 1000)
-    assert seam.portions(7, hundred, gpu) == [slice(0, 7)]
-    assert seam.portions(10, hundred, gpu) == [slice(0, 5), slice(5, 10)]  # nine would fit, ten do not
-    assert seam.portions(7, two_hundred, cpu) == [slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 7)]  # half: others'
-    assert seam.portions(2, far_too_much, gpu) == [slice(0, 1), slice(1, 2)]  # at least one: the economy may help
-    assert seam.portions(5, lambda n: 600 + 100 * n, gpu) == [slice(0, 2), slice(2, 5)]  # three need 900
-    monkeypatch.setattr(seam, "free_memory", lambda device: None)
-    assert len(seam.portions(8, far_too_much, cpu)) == 2
+    assert portions(7, hundred, 1000, gpu) == [slice(0, 7)]
+    assert portions(10, hundred, 1000, gpu) == [slice(0, 5), slice(5, 10)]  # nine would fit, ten do not
+    assert portions(7, two_hundred, 1000, cpu) == [slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 7)]  # half: others'
+    assert portions(2, far_too_much, 1000, gpu) == [slice(0, 1), slice(1, 2)]  # at least one: the policy may help
+    assert portions(5, lambda n: 600 + 100 * n, 1000, gpu) == [slice(0, 2), slice(2, 5)]  # three need 900
+    assert len(portions(8, far_too_much, None, cpu)) == 2
 
 
-def test_portions_give_the_pictures_of_the_whole_batch(seam, invert, sample, photo, monkeypatch):
+def test_portions_give_the_pictures_of_the_whole_batch(comfy, invert, sample, photo, monkeypatch):
     batch = torch.cat([photo, photo.flip(2)])
     whole = sample(invert(batch, start="noised", start_seed=3), seed=9)
-    monkeypatch.setattr(seam, "free_memory", lambda device: 0)
+    monkeypatch.setattr(type(comfy), "free_memory", lambda host, device: 0)
     parts = sample(invert(batch, start="noised", start_seed=3), seed=9)
     assert (whole - parts).abs().max() < 2e-3  # sums run in another order in a batch
 
 
-def test_the_estimate_grows_with_pictures_crops_and_networks(seam, model, text):
-    one, two = torch.zeros(1, 3, 32, 32), torch.zeros(2, 3, 32, 32)
-    few, many = [(text.clip.core, 4)], [(text.clip.core, 4000)]
-    assert seam.graph_bytes(model.core, two) == 2 * seam.graph_bytes(model.core, one)
-    assert seam.guidance_bytes(model.core, two, few) > seam.guidance_bytes(model.core, one, few)
-    assert seam.guidance_bytes(model.core, one, few, False) < seam.guidance_bytes(model.core, one, few)
+def test_the_estimate_grows_with_pictures_crops_and_networks(pack, model, text):
+    losses, crops = pack.part("qs_core.losses.clip"), pack.part("qs_core.crops").Crops
+    term, estimate = pack.part("qs_core.losses.base").Term, pack.part("qs_core.stylizer").guidance_bytes
+    content, anchors = pack.part("qs_core.losses.contrastive").content_term, pack.part("qs_core.anchors").Anchors
+
+    def guided(pictures, crop_number=None, through_unet=True):
+        terms = [content(model.core, 1.0, anchors())]
+        if crop_number:
+            terms.append(term(1.0, losses.CLIPLoss(text.direction, crops(crop_number))))
+        return estimate(model.core, terms, through_unet, pictures, 32, 32)
+
+    graph = [model.core.graph_bytes(pictures, 32, 32) for pictures in (1, 2)]
+    assert graph[1] == 2 * graph[0] and guided(1) > graph[0]
+    assert guided(2, 4) > guided(1, 4) > guided(1, 4, through_unet=False)
     # CLIP sees one picture's crops at a time.
-    of_clip = [seam.guidance_bytes(model.core, x, many) - seam.graph_bytes(model.core, x) for x in (one, two)]
-    assert of_clip[0] == of_clip[1] == seam.views_bytes(text.clip.core, 4000)
-    assert seam.guidance_bytes(model.core, one, many) > seam.guidance_bytes(model.core, one, few)
-    assert seam.guidance_bytes(model.core, one, []) > seam.graph_bytes(model.core, one)
+    assert guided(1, 4000) - graph[0] == guided(2, 4000) - graph[1] == text.clip.core.graph_bytes(4000)
+    assert guided(1, 4000) > guided(1, 4)
 
 
 def test_out_of_memory_is_met_with_fewer_crops_at_a_time(pack, invert, text, photo, monkeypatch):
@@ -125,7 +131,7 @@ def test_a_batch_that_turns_out_too_large_is_halved_and_gives_the_same_pictures(
 def test_the_heat_map_is_halved_as_well(pack, invert, photo, at_most):
     inversion = invert(torch.cat([photo, photo.flip(2)]), start="noised")
     expected = pack("QSAttnHeatmap", inversion=inversion, short_side=128)
-    encode, sizes = type(inversion.model.core).encode, []
+    encode, sizes = type(inversion.model.core).features, []
     try:
 
         def refuse(core, pictures, *arguments, **options):
@@ -134,10 +140,10 @@ def test_the_heat_map_is_halved_as_well(pack, invert, photo, at_most):
                 raise torch.OutOfMemoryError("full")
             return encode(core, pictures, *arguments, **options)
 
-        type(inversion.model.core).encode = refuse
+        type(inversion.model.core).features = refuse
         halved = pack("QSAttnHeatmap", inversion=inversion, short_side=128)
     finally:
-        type(inversion.model.core).encode = encode
+        type(inversion.model.core).features = encode
     assert sizes == [2, 1, 1]
     assert (halved - expected).abs().mean() < 1e-2  # an anchor may be another by rounding
 
@@ -151,7 +157,7 @@ def test_where_one_picture_is_too_large_each_node_says_what_helps(pack, model, i
     def refuse(*arguments, **options):
         raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
 
-    for name in ("predict", "encode"):
+    for name in ("predict", "features"):
         monkeypatch.setattr(type(model.core), name, refuse)
     message = r"Out of memory at 32x32, batch 1, though .* \(CUDA out of memory.\). Use a smaller size"
     with pytest.raises(pack.part("qs_core.errors").MemoryShortage, match=message):
@@ -173,14 +179,14 @@ def test_what_was_spared_is_logged_once(pack, invert, text, photo, monkeypatch, 
     assert line.startswith("QS: memory ran short, and CLIP held 1 crop at a time.")
 
 
-def test_the_user_may_stop_between_attempts(seam, invert, sample, photo, at_most, monkeypatch):
+def test_the_user_may_stop_between_attempts(comfy, invert, sample, photo, at_most, monkeypatch):
     inversion = invert(photo)
     at_most(0)
 
-    def stop():
+    def stop(host):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(seam, "check_cancelled", stop)
+    monkeypatch.setattr(type(comfy), "check_cancelled", stop)
     with pytest.raises(KeyboardInterrupt):
         sample(inversion)
 
@@ -196,18 +202,18 @@ def host(monkeypatch):
     return SimpleNamespace(management=management, utils=utils)
 
 
-def test_any_error_is_no_shortage_where_comfyui_has_no_name_for_one(seam, host):
+def test_any_error_is_no_shortage_where_comfyui_has_no_name_for_one(comfy, host):
     """For want of such an exception in torch ComfyUI names Exception, and then its own is_oom says yes to any."""
     host.management.OOM_EXCEPTION = Exception
-    assert not seam._is_shortage(ZeroDivisionError())
+    assert not comfy.is_shortage(ZeroDivisionError())
     host.management.is_oom = lambda error: isinstance(error, host.management.OOM_EXCEPTION)
-    assert not seam._is_shortage(ZeroDivisionError())
-    assert seam._is_shortage(RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"))
+    assert not comfy.is_shortage(ZeroDivisionError())
+    assert comfy.is_shortage(RuntimeError("MPS backend out of memory (MPS allocated: 18 GB)"))
     host.management.OOM_EXCEPTION = OSError
-    assert seam._is_shortage(OSError()) and not seam._is_shortage(ZeroDivisionError())
+    assert comfy.is_shortage(OSError()) and not comfy.is_shortage(ZeroDivisionError())
 
 
-def test_previews_come_every_n_steps_and_at_the_end_of_each_portion(seam, host):
+def test_previews_come_every_n_steps_and_at_the_end_of_each_portion(pack, host):
     updates = []
 
     class ProgressBar:
@@ -218,14 +224,14 @@ def test_previews_come_every_n_steps_and_at_the_end_of_each_portion(seam, host):
             updates.append((value, preview))
 
     host.utils.ProgressBar = ProgressBar
-    tell = seam.Progress(5, 3, preview_every=2)
+    tell = pack.part("nodes.progress").Bar(5, 3, preview_every=2)
     for rows in (slice(0, 2), slice(2, 3)):
         for step in range(1, 6):
-            tell(rows, step, torch.zeros(rows.stop - rows.start, 3, 8, 10))
+            tell(rows, step, lambda rows=rows: torch.zeros(rows.stop - rows.start, 3, 8, 10))
     assert [value for value, _ in updates] == [2, 4, 6, 8, 10, 11, 12, 13, 14, 15]
     assert [preview is not None for _, preview in updates] == [False, True, False, True, True] * 2
     kind, shown, side = updates[1][1]
     assert (kind, shown.size, side) == ("JPEG", (20, 8), 512)  # two pictures side by side
     tell.every = 0
-    tell(slice(0, 3), 5, torch.zeros(3, 3, 8, 8))
+    tell(slice(0, 3), 5, lambda: torch.zeros(3, 3, 8, 8))
     assert updates[-1] == (15, None)

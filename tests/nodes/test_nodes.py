@@ -73,19 +73,19 @@ def test_grey_and_alpha_images_are_taken(pack, channels, expected):
     image = torch.full((1, 8, 8, channels), 0.25)
     if channels == 4:
         image[..., 3] = 0.5  # half of 0.25 on white
-    picture = pack.part("nodes.seam").from_image(image)
+    picture = pack.part("nodes.images").from_image(image)
     assert picture.shape == (1, 3, 8, 8)
     assert torch.allclose((picture + 1) / 2, torch.tensor(expected))
 
 
 def test_images_come_back_as_they_went_in(pack, photo):
-    seam = pack.part("nodes.seam")
+    images = pack.part("nodes.images")
     with torch.inference_mode(False):
-        assert torch.allclose(seam.to_image(seam.from_image(photo)), photo, atol=1e-6)
+        assert torch.allclose(images.to_image(images.from_image(photo)), photo, atol=1e-6)
 
 
 def test_half_precision_images_are_computed_in_full(pack):
-    assert pack.part("nodes.seam").from_image(torch.rand(1, 8, 8, 3).half()).dtype == torch.float32
+    assert pack.part("nodes.images").from_image(torch.rand(1, 8, 8, 3).half()).dtype == torch.float32
 
 
 def test_nan_is_named(invert, input_error, photo):
@@ -130,7 +130,7 @@ def test_size_and_output_size(invert, sample, photo):
 
 def test_automatic_size_is_the_network_s(invert, pack, model, photo):
     inversion = invert(photo, size=0, steps=2, skip=1, start="noised")
-    assert min(inversion.size) == pack.part("qs_core.pipeline").default_size(model.core)
+    assert min(inversion.size) == pack.part("qs_core.stylizer").default_size(model.core)
 
 
 def test_spacing_replaces_steps(invert, photo):
@@ -150,7 +150,7 @@ def test_prompt_lines_and_weights(pack, text, input_error):
 
 @pytest.mark.parametrize(("given", "meant"), [("", None), (" ALL ", "all"), ("32, 16", (32, 16))])
 def test_attend_text(pack, given, meant):
-    assert pack.part("qs_core.settings").parse_attend(given) == meant
+    assert pack.part("qs_core.losses.contrastive").parse_layers(given) == meant
 
 
 def test_sample_photos(pack):
@@ -172,8 +172,8 @@ def test_heat_map_draws_one_image_for_each_layer_and_picture(pack, invert, photo
 
 def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
     inversion = invert(photo, steps=2, skip=1, start="noised")
-    settings, preview = pack.part("qs_core.settings"), pack.part("nodes.preview")
-    chosen = settings.choose_anchors(inversion.model.core, 32, 32, "global")
+    contrastive, preview = pack.part("qs_core.losses.contrastive"), pack.part("nodes.preview")
+    chosen = contrastive.choose_anchors(inversion.model.core, 32, 32, "global")
     with torch.inference_mode(False):
         (heats,) = preview.layers(inversion, chosen)
     heat = heats[-1]
@@ -184,7 +184,7 @@ def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
 
 def test_progress_asks_whether_to_stop_at_every_step(pack, monkeypatch, invert, photo):
     calls = []
-    monkeypatch.setattr(pack.part("nodes.seam"), "check_cancelled", lambda: calls.append(1))
+    monkeypatch.setattr(pack.part("nodes.host").ComfyHost, "check_cancelled", lambda host: calls.append(1))
     invert(photo, steps=6, skip=2)
     assert len(calls) == 4
 
@@ -206,7 +206,7 @@ def test_wires_that_hold_a_network_show_it_to_comfyui_s_cache(pack, invert, text
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_images_and_masks_that_are_kept_on_the_gpu_are_taken(pack, invert, sample, photo):
     inversion = invert(photo.cuda())
-    assert inversion.image.device.type == inversion.inversion.source.device.type == "cpu"
+    assert inversion.prepared.original.device.type == inversion.inversion.source.device.type == "cpu"
     assert torch.equal(sample(inversion, strength=0.0), photo)
     sample(inversion, mask=torch.ones(1, 32, 32).cuda())
     for grid in (pack("QSCompareGrid", images=[photo.cuda()]), pack("QSBeforeAfter", before=photo, after=photo.cuda())):
@@ -215,7 +215,7 @@ def test_images_and_masks_that_are_kept_on_the_gpu_are_taken(pack, invert, sampl
 
 class TestWhatOtherNodesGive:
     def test_an_image_of_another_range_is_named(self, pack, photo, input_error):
-        seam = pack.part("nodes.seam")
+        seam = pack.part("nodes.images")
         for image, told in (
             (photo * 255, "0 to 255 is the usual cause"),
             ((photo * 255).to(torch.uint8), "0 to 255 is the usual cause"),
@@ -225,12 +225,12 @@ class TestWhatOtherNodesGive:
                 seam.from_image(image)
 
     def test_a_little_beyond_is_clamped(self, pack, photo):
-        seam = pack.part("nodes.seam")
+        seam = pack.part("nodes.images")
         for beyond in (photo + 0.02, photo * 1.3 - 0.1):
             assert torch.equal(seam.from_image(beyond), seam.from_image(beyond.clamp(0, 1)))
 
     def test_a_mask_with_a_channel_is_that_mask(self, pack):
-        seam = pack.part("nodes.seam")
+        seam = pack.part("nodes.images")
         mask = torch.rand(2, 8, 9)
         for form in (mask[:, None], mask[..., None]):
             assert torch.equal(seam.from_mask(form, 2), mask)

@@ -1,6 +1,8 @@
 """What the menu says: names, tooltips, defaults."""
 
+import json
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -11,17 +13,18 @@ NODES = [
     "EncodeInvertDDIM",
     "QSAttnGuidedSampler",
     "QSStylePreset",
-    "QSContrastiveLoss",
     "QSCLIPLoss",
+    "QSContrastiveLoss",
     "QSMSELoss",
-    "QSVGGLoss",
     "QSRangeLoss",
+    "QSVGGLoss",
     "QSPromptList",
     "QSSampleImage",
     "QSAttnHeatmap",
     "QSCompareGrid",
     "QSBeforeAfter",
 ]
+SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # Where a node's default is another than the library's: in ComfyUI a picture is expected back at the size it had, and
 # strength 0 to be that very picture.
@@ -34,6 +37,7 @@ STANDS_FOR = {
     "size": ("size", None),
     "num_anchors": ("num_anchors", None),
     "attend": ("attend", None),
+    "layers": ("layers", None),
     "steps": ("steps", "50"),
     "start_seed": ("seed", 0),
     "crop_area_min": ("crop_area", (0.05, 0.3)),
@@ -44,6 +48,20 @@ STANDS_FOR = {
 def test_ids_are_those_that_saved_workflows_name(pack):
     assert list(pack.classes) == NODES
     assert set(pack.module.NODE_DISPLAY_NAME_MAPPINGS) == set(NODES)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_inputs_are_those_of_the_snapshot(pack, node):
+    """Names, order, types, defaults, ranges and texts, without a ComfyUI; choices of files are the user's."""
+    cls, promised = pack.classes[node], json.loads(SNAPSHOT.read_text(encoding="utf-8"))[node]
+    declared = json.loads(json.dumps(cls.INPUT_TYPES()))
+    assert {section: list(inputs) for section, inputs in declared.items()} == promised["input_order"]
+    for section, inputs in declared.items():
+        for name, (kind, *options) in inputs.items():
+            its_kind, *its_options = promised["input"][section][name]
+            assert options == its_options and (kind == its_kind or isinstance(kind, list)), name
+    assert (cls.DESCRIPTION, cls.CATEGORY) == (promised["description"], promised["category"])
+    assert pack.module.NODE_DISPLAY_NAME_MAPPINGS[node] == promised["display_name"]
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -87,7 +105,7 @@ def test_defaults_are_those_of_settings(pack):
         - compared
         - {"prompts", "prompt_weights", "clip_pretrained", "model_options", "vgg", "vgg_weights", "count", "device"}
         # Where memory runs short the nodes spare it by themselves; of what changes the picture they offer what pays.
-        - {"crops_at_once", "recompute", "crops_late", "guide_every"}
+        - {"crop_chunk", "gradient_checkpointing", "final_crops", "guidance_interval"}
     )
     assert not left
     area = pack.defaults("QSAttnGuidedSampler")

@@ -54,7 +54,7 @@ def test_the_file_is_what_its_tool_writes(build):
 
 def test_names_only_nodes_that_exist_and_their_pack(pack, workflow):
     assert workflow["version"] == 0.4
-    version = pack.part("qs_core.pipeline").VERSION
+    version = pack.part("qs_core.report").VERSION
     assert workflow["extra"]["qs"]["version"] == version
     for node in workflow["nodes"]:
         if node["type"] == "MarkdownNote":

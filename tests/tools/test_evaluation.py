@@ -9,15 +9,14 @@ import torch
 
 from qs_core.anchors import select_global
 from qs_core.demo import PICTURES
-from qs_core.evaluate.report import _sheet_names
-from qs_core.evaluate.runs import resume
 from qs_core.losses.base import View
-from qs_core.losses.contrastive import patch_nce
+from qs_core.losses.contrastive import choose_anchors, content_term, patch_nce
 from qs_core.model import load_model
 from qs_core.pictures import read
 from qs_core.randomness import seeded
-from qs_core.settings import Settings, choose_anchors
-from qs_core.transfer import content_term
+from qs_core.settings import Settings
+from qs_evaluate.report import _sheet_names
+from qs_evaluate.runs import resume
 from tools.data.scenes import HELD_OUT_KINDS
 from tools.evaluation import pictures, protocol
 from tools.evaluation.__main__ import main
@@ -83,9 +82,9 @@ def test_a_study_on_the_demo_network_has_a_loss_and_the_plain_one_the_librarys(c
     model, s = load_model("demo"), Settings(prompts="golden")
     source, estimate = (read(PICTURES[name])[None, :, 60:124, 60:124] for name in ("cat", "coffee"))
     bound = content(model, s, 64, 64).loss.against(source, seeded([0]))
-    value = bound(View(estimate, estimate, None, 500))["contrastive"]
+    value = bound(View(estimate, estimate, 500))["contrastive"]
     library = content_term(model, 300.0, choose_anchors(model, 64, 64, "global")).loss.against(source, seeded([0]))
-    expected = library(View(estimate, estimate, None, 500))["contrastive"]
+    expected = library(View(estimate, estimate, 500))["contrastive"]
     assert value.shape == (1,) and torch.isfinite(value).all()
     if not content.study.weighed:
         assert torch.allclose(value, expected, rtol=1e-4)

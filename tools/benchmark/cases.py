@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from qs_core.settings import computes_bfloat16
+from qs_core.precision import computes
 from qs_core.unets.adm import ADMConfig, ADMUNet
 
 UNETS = {  # name → configuration, side of the training pictures
@@ -128,7 +128,7 @@ def machine(device: str) -> dict[str, str]:
     told = {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16 on this CPU": "yes" if computes_bfloat16(torch.device("cpu")) else "no, or not told",
+        "bfloat16 on this CPU": "yes" if computes("bfloat16", torch.device("cpu")) else "no, or not told",
         "threads": str(torch.get_num_threads()),
         "python": platform.python_version(),
         "torch": torch.__version__,

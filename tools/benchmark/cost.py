@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 from qs_core.crops import cut, homographies
 from qs_core.losses.clip import CLIPLoss
 from qs_core.losses.contrastive import Contrastive
-from qs_core.model import DTYPES
+from qs_core.precision import DTYPES
 from qs_core.randomness import seeded
 
 from . import report

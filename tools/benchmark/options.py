@@ -18,7 +18,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from qs_core import Kept, Restyled, demo, load_clip, metrics, pictures, stylize
+from qs_core import Restyled, Stylizer, demo, load_clip, pictures, stylize
+from qs_evaluate import metrics
 from tools.evaluation.protocol import JUDGE
 
 from . import report
@@ -32,15 +33,15 @@ FULL = {"dtype": "float32", "clip_dtype": "float32"}
 BFLOAT16 = {"dtype": "bfloat16", "clip_dtype": "bfloat16"}
 OPTIONS: dict[str, dict] = {
     "another seed": {"seed": 1},
-    "crops_at_once 8": {"crops_at_once": 8},
+    "crop_chunk 8": {"crop_chunk": 8},
     "clip_dtype bfloat16": {"clip_dtype": "bfloat16"},
     "dtype bfloat16": {"dtype": "bfloat16"},
     "both bfloat16": BFLOAT16,
-    "crops_late 16": {"crops_late": 16},
-    "crops_late 8": {"crops_late": 8},
+    "final_crops 16": {"final_crops": 16},
+    "final_crops 8": {"final_crops": 8},
     "crops 16": {"crops": 16},
     "steps 25, skip 12": {"steps": "25", "skip": 12},
-    "guide_every 2": {"guide_every": 2},
+    "guidance_interval 2": {"guidance_interval": 2},
     "no through_unet": {"through_unet": False},
     "both bfloat16, no through_unet": {**BFLOAT16, "through_unet": False},
 }
@@ -80,13 +81,13 @@ def run(case: Case, only: list[str], count: int, sheet: Path | None) -> str:
     `case.settings` and its device are taken for all edits; the rest of the case is for random networks.
     """
     before, chosen = load_average(), {"full": {}, **{name: OPTIONS[name] for name in only or OPTIONS}}
-    keeps, judge, rows, order = {name: Kept() for name in chosen}, Judge(), {}, random.Random(0)
+    stylizers, judge, rows, order = {name: Stylizer() for name in chosen}, Judge(), {}, random.Random(0)
     for photo in list(demo.PICTURES)[:count]:
         source, _ = pictures.fit(pictures.read(demo.PICTURES[photo])[None], SIZE, MULTIPLE, "crop")
         for prompt in PROMPTS:
             edits = {}
             for name in order.sample(list(chosen), len(chosen)):
-                given = {"device": case.device, "size": SIZE, "keep": keeps[name], **FULL, **case.settings}
+                given = {"device": case.device, "size": SIZE, "stylizer": stylizers[name], **FULL, **case.settings}
                 if not rows:  # the first of all is slower: it is not counted
                     stylize(source[0], prompt, **{**given, **chosen[name], "steps": "4", "skip": 1})
                 edits[name] = judge(stylize(source[0], prompt, **{**given, **chosen[name]}), source, prompt)

@@ -6,16 +6,27 @@ from pathlib import Path
 
 import torch
 
+from qs_core.blend import BlendMap
 from qs_core.features.clip import text_direction
 from qs_core.features.openclip import load_clip
 from qs_core.features.vgg import load_vgg
+from qs_core.host import LocalHost
 from qs_core.losses.contrastive import Contrastive
-from qs_core.model import DTYPES, load_model
-from qs_core.randomness import batch_seeds, streams
-from qs_core.settings import REFERENCE_AREA, Settings, choose_clip_dtype, make_terms
-from qs_core.transfer import Inversion, begin, bind_terms, restyle, step_function
+from qs_core.losses.description import REFERENCE_AREA
+from qs_core.model import load_model
+from qs_core.precision import DTYPES, choose_clip_dtype
+from qs_core.randomness import batch_seeds
+from qs_core.settings import Settings, make_terms
+from qs_core.stylizer import Stylizer, complete
 
 from .cases import CROP_AREA, REFERENCE_LAYERS, WEIGHTS, Case, clip_name, config_of, picture
+
+
+class WholeBatch(LocalHost):
+    """A host that says to have memory for any batch, so that the case's own batch is measured."""
+
+    def free_memory(self, device: torch.device) -> int:
+        return 2**60
 
 
 class Ours:
@@ -35,22 +46,17 @@ class Ours:
         clip.network.visual.to(DTYPES[choose_clip_dtype(self.settings.clip_dtype, clip, self.device)])
         self.text = replace(self.text, clip=clip.without_text())
         self.vgg = load_vgg(weights / "vgg.pt", device=case.device)
-        self.economy = self.settings.economy
+        self.stylizer = Stylizer(self.model, WholeBatch(), inversions=0)
 
     def begin(self) -> Iterator[object]:
         """DDIM inversion at once, then the guided steps as they are asked for."""
-        s, model = self.settings, self.model
-        schedule, randomness = model.schedule(s.steps), streams(batch_seeds(s.seed, self.case.batch))
-        source = picture(self.case).to(self.device)
-        *_, reached = begin(model, schedule, source, s.skip, s.start, randomness.start)
-        inversion = Inversion(model, schedule, source, reached.x, reached.i)
-        terms = bind_terms(inversion, self.terms(), randomness.losses)
-        step = step_function(s.sampler, s.eta)
-        return restyle(inversion, terms, step, randomness.noise, s.strength, self.economy, s.shortcuts)
+        s, seeds, source = self.settings, batch_seeds(self.settings.seed, self.case.batch), picture(self.case)
+        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
+        return self.stylizer.guide(inversion, self.terms(), s, seeds, BlendMap(s.strength, s.strength))
 
     def terms(self):
         """The losses of the settings; the contrastive one on ZeCon's layers unless the case wants our own."""
-        made = make_terms(self.settings, self.model, self.text, self.case.size, self.case.size, self.vgg)
+        made = make_terms(self.settings, self.model, self.text, self.case.size, self.case.size, {"vgg": self.vgg})
         if self.case.own_layers:
             return made
         return tuple(self._on_reference_layers(term) if isinstance(term.loss, Contrastive) else term for term in made)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from qs_core.settings import computes_bfloat16
+from qs_core.precision import computes
 
 from .cases import Case, machine
 from .measuring import load_average
@@ -47,7 +47,7 @@ def clip_dtype(case: Case) -> str:
     wished = case.settings.get("clip_dtype", "auto")
     if wished != "auto":
         return wished
-    return "bfloat16" if computes_bfloat16(torch.device(case.device)) else "float32"
+    return "bfloat16" if computes("bfloat16", torch.device(case.device)) else "float32"
 
 
 def surroundings(device: str, before: str) -> str:

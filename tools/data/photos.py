@@ -1,6 +1,7 @@
-"""Real photographs bundled with scikit-image and scikit-learn, with their licences and the fixed split.
+"""Real photographs inside packages, with their licences and the fixed split.
 
-Nothing is downloaded: only files inside the installed wheels are used, and only those whose package states a
+They come with scikit-image, scikit-learn, and Debian's lomiri-wallpapers-16.04 (`apt-get install` it before training;
+nothing else needs it). Only those are used whose package states a
 public-domain dedication, CC0 or CC BY. Photos without a stated licence (moon, motorcycle, lfw_subset) or with only
 "no known copyright restrictions" (coins, ihc) are left out.
 
@@ -27,10 +28,12 @@ Box = tuple[int, int, int, int]
 PUBLIC_DOMAIN = "public domain"
 CC0 = "CC0 1.0"
 CC_BY = "CC BY 2.0"
-ALLOWED_LICENCES = (PUBLIC_DOMAIN, CC0, CC_BY)
+CC_BY_4 = "CC BY 4.0"
+ALLOWED_LICENCES = (PUBLIC_DOMAIN, CC0, CC_BY, CC_BY_4)
 SEAM = 8
 
 _FOLDERS = {"scikit-image": ("skimage", "data"), "scikit-learn": ("sklearn", "datasets/images")}
+_DEBIAN_FOLDER = Path("/usr/share/backgrounds")
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ _BRICK = _Source("scikit-image", "brick.png", CC0, "CC0Textures, Bricks25")
 _GRASS = _Source("scikit-image", "grass.png", CC0, "linolafett, DeviantArt, Grass-01")
 _GRAVEL = _Source("scikit-image", "gravel.png", CC0, "CC0Textures, Gravel04")
 
+
+def _wallpaper(name: str, file: str, licence: str, author: str) -> Photo:
+    return _Source("lomiri-wallpapers-16.04", file, licence, f"{author}, 2018").train(name)
+
+
 PHOTOS: tuple[Photo, ...] = (
     _ASTRONAUT.held_out("astronaut", (0, 0, 340, 340)),
     _ASTRONAUT.train("astronaut_shuttle", (348, 0, 512, 512)),
@@ -108,6 +116,16 @@ PHOTOS: tuple[Photo, ...] = (
     _BRICK.train("brick"),
     _GRASS.train("grass"),
     _GRAVEL.train("gravel"),
+    _wallpaper("wallpaper_mountain", "aitzgorri_by_Aitzol_Berasategi.jpg", CC_BY_4, "Aitzol Berasategi"),
+    _wallpaper("wallpaper_dogs", "friends_by_Aitzol_Berasategi.jpg", CC_BY_4, "Aitzol Berasategi"),
+    _wallpaper("wallpaper_stream", "life_by_Aitzol_Berasategi.jpg", CC_BY_4, "Aitzol Berasategi"),
+    _wallpaper("wallpaper_peaks", "picosdeeuropa_by_Aitzol_Berasategi.jpg", CC_BY_4, "Aitzol Berasategi"),
+    _wallpaper("wallpaper_sunset", "sunset_by_Aitzol_Berasategi.jpg", CC_BY_4, "Aitzol Berasategi"),
+    _wallpaper("wallpaper_fig", "Picture_0B_by_freespace.jpg", CC_BY_4, 'Trevor "Freespace"'),
+    _wallpaper("wallpaper_brushes", "Picture_1A_by_freespace.jpg", CC_BY_4, 'Trevor "Freespace"'),
+    _wallpaper("wallpaper_room", "Wine_by_Jakkub_Mede.jpg", CC_BY_4, "Jakub Mede"),
+    _wallpaper("wallpaper_gradient", "umang_by_Abhishek_Mudgal.jpg", CC_BY_4, "Abhishek Mudgal"),
+    _wallpaper("wallpaper_dandelions", "seeding_by_Clements_Engelhardt.jpg", CC0, "Clemens Engelhardt"),
 )
 
 SAMPLES = ("astronaut", "cat", "coffee", "flower", "pagoda", "rocket")
@@ -115,6 +133,8 @@ SAMPLES = ("astronaut", "cat", "coffee", "flower", "pagoda", "rocket")
 
 def source_path(photo: Photo) -> Path:
     """The photo's file inside the installed package, found without importing the package's data loaders."""
+    if photo.package not in _FOLDERS:
+        return _DEBIAN_FOLDER / photo.file
     module, folder = _FOLDERS[photo.package]
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
@@ -205,6 +225,7 @@ def licence_link(licence: str) -> str:
     addresses = {
         CC0: "https://creativecommons.org/publicdomain/zero/1.0/",
         CC_BY: "https://creativecommons.org/licenses/by/2.0/",
+        CC_BY_4: "https://creativecommons.org/licenses/by/4.0/",
     }
     return f"[{licence}]({addresses[licence]})" if licence in addresses else licence
 

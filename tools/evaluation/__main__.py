@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from qs_core.demo import CLIP as GUIDE
-from qs_core.evaluate import Plan, curves, run, write_report
+from qs_evaluate import Plan, curves, run, write_report
 
 from ..measure import clip_accuracy, insert
 from . import protocol, why

@@ -17,9 +17,10 @@ from torch.nn.functional import cross_entropy, normalize
 from qs_core.anchors import Attention, Route, Selection, _local, entropy_global, lowest, route_at, select_random
 from qs_core.losses.base import Term, View
 from qs_core.losses.contrastive import DIAGONAL, BoundContrastive, Contrastive
+from qs_core.losses.description import REFERENCE_AREA
 from qs_core.model import DiffusionModel
 from qs_core.randomness import Generators, normal
-from qs_core.settings import REFERENCE_AREA, Settings
+from qs_core.settings import Settings
 
 RANKS = ("entropy", "high_entropy", "local_entropy", "norm", "edges", "none")
 PICKS = ("lowest", "cells", "farthest", "sampled", "grid", "mixed")

@@ -13,8 +13,8 @@ from torch.nn.functional import avg_pool2d
 
 from qs_core import load_model
 from qs_core.anchors import Anchors, Attention, entropy_global
-from qs_core.metrics import luminance
 from qs_core.pictures import read
+from qs_evaluate.metrics import luminance
 
 from .pictures import write
 from .variants import Study, pick, rank

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from qs_core.pipeline import VERSION
+from qs_core.report import VERSION
 
 from . import core, pack
 

@@ -9,10 +9,11 @@ import torch
 
 from . import clip, pool, unet
 
+DEMO, JUDGE = Path("qs_core/demo"), Path("tools/evaluation")
 DEFAULTS = {
-    "unet": {"lr": 4e-4, "batch": 16, "steps": 6500, "seed": 0, "out": Path("qs_core/demo")},
-    "clip": {"lr": 8e-4, "batch": 128, "steps": 4500, "seed": 0, "out": Path("qs_core/demo")},
-    "judge": {"lr": 8e-4, "batch": 128, "steps": 2600, "seed": 1_000_000, "out": Path("tools/evaluation")},
+    "unet": {"lr": 4e-4, "batch": 16, "steps": 6500, "seed": 0, "out": DEMO, "epsilon": 0.0, "replays": 1},
+    "clip": {"lr": 6e-4, "batch": 64, "steps": 6000, "seed": 0, "out": DEMO, "epsilon": 2.0, "replays": 3},
+    "judge": {"lr": 8e-4, "batch": 128, "steps": 2600, "seed": 1_000_000, "out": JUDGE, "epsilon": 0.0, "replays": 1},
 }
 TRAINERS = {"clip": clip.train, "judge": partial(clip.train, name="judge"), "unet": unet.train}
 
@@ -39,6 +40,9 @@ def _arguments() -> argparse.Namespace:
         "--stop-after", type=float, default=1e9, help="stop this run after so many minutes, to be resumed"
     )
     parser.add_argument("--seed", type=int, help=f"by default {_each('seed')}")
+    parser.add_argument("--epsilon", type=float, help=f"L2 norm of the attacks on CLIP; by default {_each('epsilon')}")
+    parser.add_argument("--replays", type=int, help=f"steps on each batch of a CLIP; by default {_each('replays')}")
+    parser.add_argument("--init", type=Path, help="folder of an earlier CLIP whose picture tower training begins with")
     parser.add_argument("--report", type=int, default=100)
     parser.add_argument("--save", type=int, default=1000)
     parser.add_argument("--threads", type=int, help="CPU threads of torch")

@@ -1,5 +1,5 @@
 """Training of the built-in CLIP, and of a second one that judges results and guides nothing: open_clip models that tell
-the twelve styles by everyday phrases.
+the styles by everyday phrases.
 
 Each step draws one caption per style (a synonym, often inside one of open_clip's ImageNet templates) and classifies
 random crops among them. A third of the crops are blends of a picture with its rendering, labelled in proportion, so
@@ -20,7 +20,7 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy, normalize
 
@@ -45,8 +45,11 @@ JUDGE = {
 }
 CONFIGS = {"clip": GUIDE, "judge": JUDGE}
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-HARD, HARD_WEIGHT = ("crayon", "watercolor", "oil", "mosaic"), 2.0  # the pairs drawn more often: they look alike
-COLOURED = ("golden", "wooden", "bricks", "neon")  # the styles with colours of their own
+# The pairs drawn more often: they look alike.
+HARD, HARD_WEIGHT = ("crayon", "watercolor", "oil", "mosaic", "pastel"), 2.0
+# The styles with colours of their own.
+COLOURED = ("golden", "wooden", "bricks", "neon", "van_gogh", "ukiyo_e", "pop_art", "stone_wall", "leather", "autumn")
+COLOURED += ("snow", "vintage_photo", "cyberpunk")
 EXTRA_WORDS = "a an the of in with and style picture image drawing painting art looks like as made from by it is this"
 
 
@@ -175,6 +178,47 @@ class Batches:
         return out * tint + lift + noise.to(self.device) * torch.randn_like(out)
 
 
+def _precision(device: torch.device):
+    """bfloat16 on a GPU; on a CPU these small products are faster in float32."""
+    return torch.amp.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def classify(model: open_clip.model.CLIP, pictures: Tensor, text: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of pictures (B, 3, H, W) in [-1, 1] with two draws of captions (2·styles, C), of label shares
+    (B, styles); and the logits of the first draw."""
+    mean, std = (torch.tensor(values, device=pictures.device)[:, None, None] for values in (MEAN, STD))
+    with _precision(pictures.device):
+        image = model.encode_image(((pictures + 1) / 2 - mean) / std)
+    logits = model.logit_scale.exp().clamp(max=30) * normalize(image.float(), dim=-1) @ text.T
+    draws = logits.chunk(2, dim=1)
+    return sum(cross_entropy(part, labels, label_smoothing=0.05) for part in draws) / 2, draws[0]
+
+
+def attacked(change: Tensor, gradient: Tensor, epsilon: float) -> Tensor:
+    """The change of pictures (B, 3, H, W) one step further up the loss's gradient, of L2 norm `epsilon` at most.
+
+    Madry et al. 2018, eq. 4, in L2. Training on attacked pictures makes the gradient follow what people see (Kawar et
+    al. 2022, arXiv 2208.08664).
+    """
+    change = change + 0.8 * epsilon * _unit(gradient)
+    return change * (epsilon / _length(change)).clamp(max=1)
+
+
+def _length(x: Tensor) -> Tensor:
+    return x.flatten(1).norm(dim=1)[:, None, None, None].clamp(min=1e-12)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / _length(x)
+
+
+def _start_from(folder: Path, model: open_clip.model.CLIP) -> None:
+    """Take the picture tower of an earlier training: it knows edges and textures whatever the styles are."""
+    state = load_file(folder / "open_clip_model.safetensors")
+    own = {name.removeprefix("visual."): w.float() for name, w in state.items() if name.startswith("visual.")}
+    model.visual.load_state_dict(own)
+
+
 def build(vocab_size: int, config: dict = GUIDE) -> open_clip.model.CLIP:
     """An untrained model of the configuration."""
     text = {**config["text_cfg"], "vocab_size": vocab_size}
@@ -215,13 +259,13 @@ def train(args, name: str = "clip") -> None:
         bpe_path=str(folder / "merges.txt.gz"), context_length=TEXT["context_length"]
     )
     model = build(vocab_size, config).to(device)
+    if args.init:
+        _start_from(args.init, model)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.05, betas=(0.9, 0.98))
     state_file = args.work / f"{name}.state.pt"
     step, spent, log = resume(state_file, model, ema, optimizer, device, args.seed)
     batches, rng = Batches(args.work, device, args.seed + step), np.random.default_rng(args.seed + step)
-    mean = torch.tensor(MEAN, device=device)[:, None, None]
-    std = torch.tensor(STD, device=device)[:, None, None]
     first, running = step, torch.zeros(2, device=device)
     print(
         f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, vocabulary {vocab_size}",
@@ -236,17 +280,18 @@ def train(args, name: str = "clip") -> None:
             group["lr"] = (
                 args.lr * min(1.0, (step - first + 1) / 300) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
             )
-        pictures, labels = batches.batch(args.batch)
+        if step % args.replays == 0 or step == first:
+            pictures, labels = batches.batch(args.batch)
+            change = args.epsilon * torch.rand(args.batch, 1, 1, 1, device=device) * _unit(torch.randn_like(pictures))
         tokens = tokenizer([captions(style, rng) for _ in range(2) for style in STYLES]).to(device)
-        with torch.amp.autocast(device.type, torch.bfloat16):
-            image = model.encode_image(((pictures + 1) / 2 - mean) / std)
+        with _precision(device):
             text = model.encode_text(tokens)
-        image, text = normalize(image.float(), dim=-1), normalize(text.float(), dim=-1)
-        logits = model.logit_scale.exp().clamp(max=30) * image @ text.T
-        first_draw, second_draw = logits.chunk(2, dim=1)
-        loss = sum(cross_entropy(part, labels, label_smoothing=0.05) for part in (first_draw, second_draw)) / 2
+        change.requires_grad_(args.epsilon > 0)
+        loss, first_draw = classify(model, pictures + change, normalize(text.float(), dim=-1), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if args.epsilon:  # free adversarial training (Shafahi et al. 2019): one gradient for weights and attack
+            change = attacked(change.detach(), change.grad, args.epsilon)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         decay = min(0.999, (1 + step) / (20 + step))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from PIL import Image
 from ..data import photos, scenes, styles
 
 SIZE = 128
-PHOTO_SHARE = 0.5  # of the sources; the others are drawn scenes
+PHOTO_SHARE = 0.6  # of the sources; the others are drawn scenes
+PHOTO_SIDE = 1024  # short side of the largest photos as they are cropped, in pixels
 PHOTO_WEIGHTS = {
     "retina": 0.3,
     "hubble": 0.4,
@@ -25,6 +27,7 @@ PHOTO_WEIGHTS = {
     "gravel": 0.6,
     "camera": 1.5,
     "china_lake": 2.0,
+    "wallpaper_gradient": 0.4,
 }
 CHUNK = 64
 
@@ -56,6 +59,14 @@ def _photo_crop(pictures: list[np.ndarray], weights: np.ndarray, rng: np.random.
     return np.asarray(crop.resize((SIZE, SIZE), Image.Resampling.LANCZOS))
 
 
+@cache
+def _photos() -> tuple[list[np.ndarray], np.ndarray]:
+    """The training photos, and how often each is drawn."""
+    chosen = photos.split("train")
+    weights = np.array([PHOTO_WEIGHTS.get(photo.name, 1.0) for photo in chosen])
+    return [photos.shrink(photos.load(photo), PHOTO_SIDE) for photo in chosen], weights / weights.sum()
+
+
 def _source(pictures: list[np.ndarray], weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(128, 128, 3) float32 in [0, 1]: a photo's crop or a drawn scene, flipped and jittered at random."""
     if rng.random() < PHOTO_SHARE:
@@ -72,9 +83,7 @@ def _chunk(job: tuple[int, int]) -> tuple[int, np.ndarray, np.ndarray]:
     """One chunk of pairs (CHUNK, 2, 128, 128, 3) uint8 and their style indices; a pure function of (seed, number)."""
     seed, number = job
     rng = np.random.default_rng([seed, number])
-    pictures = [photos.load(photo) for photo in photos.split("train")]
-    weights = np.array([PHOTO_WEIGHTS.get(photo.name, 1.0) for photo in photos.split("train")])
-    weights /= weights.sum()
+    pictures, weights = _photos()
     names = [name for name in styles.STYLES if name != "photo"]
     pairs, labels = np.empty((CHUNK, 2, SIZE, SIZE, 3), np.uint8), np.empty(CHUNK, np.int64)
     for k in range(CHUNK):

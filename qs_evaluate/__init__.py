@@ -1,4 +1,7 @@
-"""Comparing methods at equal style: pictures x prompts x seeds x weights, metrics, curves and a report."""
+"""Comparing methods at equal style: pictures x prompts x seeds x weights, metrics, curves and a report.
+
+It stands beside the library, which needs none of it, and stays out of the registry's archive.
+"""
 
 from .report import require_matplotlib
 from .report import write as write_report

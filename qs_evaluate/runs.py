@@ -24,23 +24,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .. import metrics, pictures
-from ..errors import InputError, MemoryShortage, NonFiniteError
-from ..features.clip import CLIP, TextDirection, text_direction
-from ..features.lpips import load_lpips
-from ..features.vit import load_vit
-from ..features.weights import Announce
-from ..losses.base import Term
-from ..model import DiffusionModel
-from ..pipeline import default_size, load, open_clip_by_name
-from ..randomness import streams
-from ..settings import Settings, choose_device, make_term
-from ..transfer import Inversion, begin, bind_terms, restyle, step_function
+from qs_core import pictures
+from qs_core.blend import BlendMap
+from qs_core.errors import InputError, MemoryShortage, NonFiniteError
+from qs_core.features.clip import CLIP, TextDirection, text_direction
+from qs_core.features.lpips import load_lpips
+from qs_core.features.vit import load_vit
+from qs_core.features.weights import Announce
+from qs_core.host import choose_device
+from qs_core.losses.base import Term
+from qs_core.losses.contrastive import Contrastive
+from qs_core.model import DiffusionModel
+from qs_core.networks import load, open_clip_by_name
+from qs_core.settings import Settings, make_terms
+from qs_core.stylizer import Stylizer, complete
+
+from . import metrics
 
 ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, settings, height, width → the term
 KEY = ("method", "weight", "prompt", "picture", "seed")
 COLUMNS = (*KEY, "ssim", "gradient", "structure", "lpips", "directional", "clip_score", "probability")
-COLUMNS += ("seconds", "file")
+COLUMNS += ("seconds", "file", "dtype", "clip_dtype")
+TEXT = ("method", "prompt", "picture", "file", "dtype", "clip_dtype")
 # What can be swept, and over what by default: factors of both CLIP weights, or values of the contrastive one.
 SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "contrastive": (75.0, 300.0, 1200.0, 4800.0)}
 
@@ -172,7 +177,9 @@ class Bench:
         self.plan, self.folder = plan, folder
         base = Settings(**{**plan.settings, "prompts": plan.prompts[:1]})
         networks = load(base, announce)
-        self.model, self.vgg, guide = networks.model, networks.vgg, networks.text.clip
+        self.model, self.of_losses, guide = networks.model, networks.of_losses, networks.text.clip
+        dtypes = {"dtype": self.model.network.dtype, "clip_dtype": guide.dtype}
+        self.precision = {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
         self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
         device = choose_device(base.device)
         self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device, announce)
@@ -183,20 +190,19 @@ class Bench:
         self.temperature = float(1 / self.judge.network.logit_scale.exp())
         self.keys = _keys(plan.judge.structure, base, announce)
         self.lpips = load_lpips(*plan.judge.lpips, device=device) if plan.judge.lpips else None
-        self.sources = {name: self._fit(path, base) for name, path in plan.sources.items()}
-        self.embedded = {name: metrics.embed(self.judge, source) for name, source in self.sources.items()}
-        self.inversions: dict[tuple, Inversion] = {}
-
-    def _fit(self, path: str, base: Settings) -> Tensor:
-        """(1, 3, H, W) as the U-Net takes it."""
-        size = base.size or default_size(self.model)
-        fitted, _ = pictures.fit(pictures.read(path)[None], size, self.model.multiple, base.fit)
-        return fitted.to(self.model.device)
+        self.stylizer = Stylizer(self.model, inversions=len(plan.sources))
+        opened = {name: pictures.read(path)[None] for name, path in plan.sources.items()}
+        self.sources = {name: self.stylizer.prepare(one, base.size, base.fit) for name, one in opened.items()}
+        self.embedded = {name: metrics.embed(self.judge, self._source([name])) for name in self.sources}
 
     def write_sources(self) -> None:
         """The pictures as the U-Net takes them, for the contact sheets."""
-        for name, source in self.sources.items():
-            pictures.write(self.folder / "sources" / f"{name}.png", source[0])
+        for name, prepared in self.sources.items():
+            pictures.write(self.folder / "sources" / f"{name}.png", prepared.source[0])
+
+    def _source(self, names: Sequence[str]) -> Tensor:
+        """Pictures of one size (B, 3, H, W) as the U-Net takes them, on its device."""
+        return torch.cat([self.sources[name].source for name in names]).to(self.model.device)
 
     def edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> tuple[list[dict], list[str]]:
         """The rows of one batch, and what diverged. Where a batch does, each of its pictures is tried alone."""
@@ -210,51 +216,33 @@ class Bench:
 
     def _edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
         """The rows of pictures of one size, each with its seed. Writes the pictures."""
-        s = cell.settings(self.plan)
-        randomness = streams([seed for _, seed in pairs])
-        inversion = self._invert([name for name, _ in pairs], s, randomness.start)
+        s, seeds = cell.settings(self.plan), [seed for _, seed in pairs]
+        source = torch.cat([self.sources[name].source for name, _ in pairs])
+        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
+        terms = self._terms(cell, s, *source.shape[-2:])
         begun = time.perf_counter()
-        terms = self._terms(cell, s, *inversion.source.shape[-2:])
-        bound = bind_terms(inversion, terms, randomness.losses)
-        step = step_function(s.sampler, s.eta)
-        *_, last = restyle(inversion, bound, step, randomness.noise, economy=s.economy, shortcuts=s.shortcuts)
+        edited = complete(self.stylizer.guide(inversion, terms, s, seeds, BlendMap(s.strength, s.strength)))
         seconds = (time.perf_counter() - begun) / len(pairs)
-        rows = [{**cell.row(*pair), "seconds": round(seconds, 3)} for pair in pairs]
-        measured = self.measure([name for name, _ in pairs], last.x, cell.prompt)
+        rows = [{**cell.row(*pair), "seconds": round(seconds, 3), **self.precision} for pair in pairs]
+        measured = self.measure([name for name, _ in pairs], edited.to(self.model.device), cell.prompt)
         for name, values in measured.items():
             for row, value in zip(rows, values.tolist(), strict=True):
                 row[name] = round(value, 6)
-        for row, picture in zip(rows, last.x, strict=True):
+        for row, picture in zip(rows, edited, strict=True):
             pictures.write(self.folder / "pictures" / row["file"], picture)
         return rows
 
     def _terms(self, cell: Cell, s: Settings, height: int, width: int) -> list[Term]:
-        kinds = ["clip", "mse", "range", *(["vgg"] if self.vgg else [])]
-        terms = [make_term(kind, s, self.model, self.texts[cell.prompt], height, width, self.vgg) for kind in kinds]
-        if cell.method.content:
-            return [*terms, cell.method.content(self.model, s, height, width)]
-        return [*terms, make_term("contrastive", s, self.model, self.texts[cell.prompt], height, width, None)]
-
-    def _invert(self, names: Sequence[str], s: Settings, generators) -> Inversion:
-        """The start of each picture. But for noise that is drawn, it is computed once for all methods and prompts."""
-        walk = s.steps, s.skip, s.start
-        source = torch.cat([self.sources[name] for name in names])
-        if s.start == "noised":
-            *_, reached = begin(self.model, self.model.schedule(s.steps), source, s.skip, s.start, generators)
-            return Inversion(self.model, self.model.schedule(s.steps), source, reached.x, reached.i)
-        for name in names:
-            if (name, *walk) not in self.inversions:
-                schedule = self.model.schedule(s.steps)
-                *_, reached = begin(self.model, schedule, self.sources[name], s.skip, s.start, ())
-                self.inversions[(name, *walk)] = Inversion(
-                    self.model, schedule, self.sources[name], reached.x, reached.i
-                )
-        each = [self.inversions[(name, *walk)] for name in names]
-        return Inversion(self.model, each[0].schedule, source, torch.cat([one.x_t for one in each]), each[0].start)
+        """Those of `make_terms`, with the method's own contrastive one where it brings one."""
+        terms = make_terms(s, self.model, self.texts[cell.prompt], height, width, self.of_losses)
+        if not cell.method.content:
+            return list(terms)
+        content = cell.method.content(self.model, s, height, width)
+        return [content if isinstance(term.loss, Contrastive) else term for term in terms]
 
     def measure(self, names: Sequence[str], edited: Tensor, prompt: str) -> dict[str, Tensor]:
         """(B,) of each metric, of edited pictures (B, 3, H, W) against the sources of these names."""
-        source = torch.cat([self.sources[name] for name in names])
+        source = self._source(names)
         before = torch.cat([self.embedded[name] for name in names])
         after, number = metrics.embed(self.judge, edited), 1 + self.plan.prompts.index(prompt)
         with torch.no_grad():
@@ -349,8 +337,9 @@ def resume(plan: Plan, folder: Path) -> list[dict]:
     described, path, table = plan.describe(), folder / "plan.json", folder / "rows.csv"
     held = table.read_bytes() if table.exists() else b""
     whole = held[: held.rfind(b"\n") + 1]
-    rows = [_typed(row) for row in csv.DictReader(io.StringIO(whole.decode("utf-8"), newline=""))]
-    if rows and (not path.exists() or json.loads(path.read_text(encoding="utf-8")) != described):
+    reader = csv.DictReader(io.StringIO(whole.decode("utf-8"), newline=""))
+    rows, columns = [_typed(row) for row in reader], tuple(reader.fieldnames or ())
+    if rows and (columns != COLUMNS or not path.exists() or json.loads(path.read_text(encoding="utf-8")) != described):
         raise InputError(f"{folder} holds the rows of another plan. Give another folder, or delete this one.")
     _replace(path, json.dumps(described, indent=1).encode())
     if whole != held or not whole:
@@ -367,8 +356,7 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _typed(row: dict) -> dict:
     """A row of the file with numbers as such; a metric that was not measured is left out."""
-    text = ("method", "prompt", "picture", "file")
-    typed = {name: value if name in text else float(value) for name, value in row.items() if value != ""}
+    typed = {name: value if name in TEXT else float(value) for name, value in row.items() if value != ""}
     return {**typed, "seed": int(row["seed"])}
 
 

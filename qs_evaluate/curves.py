@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..errors import InputError
+from qs_core.errors import InputError
 
 CONTENT = ("ssim", "gradient", "structure", "lpips")
 STYLE = ("directional", "clip_score", "probability")

@@ -12,16 +12,20 @@ from qs_core.anchors import Anchors
 from qs_core.crops import Crops
 from qs_core.errors import MemoryShortage
 from qs_core.features.clip import text_direction
-from qs_core.guidance import Economy, bind, evaluate, guarded, out_of_memory
-from qs_core.losses.base import Term
+from qs_core.guidance import Guidance, bind
+from qs_core.host import LocalHost, out_of_memory
+from qs_core.losses.base import Loss, Term
 from qs_core.losses.clip import CLIPLoss
+from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
+from qs_core.memory import MemoryPolicy, in_portions
 from qs_core.model import DiffusionModel
-from qs_core.pipeline import load, stylize
+from qs_core.networks import load
+from qs_core.pipeline import stylize
 from qs_core.randomness import normal, seeded
-from qs_core.samplers import ddim_step, sample
+from qs_core.samplers import ddim_step
 from qs_core.settings import Settings
-from qs_core.transfer import Inversion, bind_terms, content_term, restyle
+from qs_core.transfer import Inversion, restyle
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 from qs_core.unets.recompute import recomputing, run
 
@@ -62,17 +66,23 @@ class Shortage:
         monkeypatch.setattr(type(clip), "encode_image", encode_image)
 
 
-def gradient(model, terms, source, economy=None, seeds=(3, 4)):
-    bound = bind(terms, source, seeded(seeds))
-    return evaluate(model, model.schedule("50"), source, 10, bound, None, economy)
+def gradient(model, terms, source, policy=None, seeds=(3, 4)):
+    bound = bind(terms, source, seeds)
+    return Guidance(model, model.schedule("50"), bound, policy)(source, 10)
 
 
 @pytest.mark.parametrize(
-    "economy", [Economy(at_once=3), Economy(at_once=1), Economy(recompute=True), Economy(at_once=4, recompute=True)]
+    "policy",
+    [
+        MemoryPolicy(chunk=3),
+        MemoryPolicy(chunk=1),
+        MemoryPolicy(checkpointing=True),
+        MemoryPolicy(chunk=4, checkpointing=True),
+    ],
 )
-def test_sparing_changes_nothing_but_rounding(learned, terms, picture, economy):
+def test_sparing_changes_nothing_but_rounding(learned, terms, picture, policy):
     source = picture(1, 2)
-    plain, spared = gradient(learned, terms, source), gradient(learned, terms, source, economy)
+    plain, spared = gradient(learned, terms, source), gradient(learned, terms, source, policy)
     torch.testing.assert_close(spared.gradient, plain.gradient, **SAME)
     assert plain.gradient.abs().max() > 1e-3
     for name, value in plain.losses.items():
@@ -80,27 +90,32 @@ def test_sparing_changes_nothing_but_rounding(learned, terms, picture, economy):
 
 
 def test_what_some_crops_gave_before_memory_ran_out_is_not_added_twice(learned, terms, picture, monkeypatch):
-    source, economy = picture(1, 2), Economy(at_once=3)
+    source, policy = picture(1, 2), MemoryPolicy(chunk=3)
     plain = gradient(learned, terms, source)
     shortage = Shortage(monkeypatch, learned, terms[0].loss.text.clip, times=1, spared=2)
-    spared = gradient(learned, terms, source, economy)
-    assert (shortage.attempts, economy.at_once) == (2, 1)
+    spared = gradient(learned, terms, source, policy)
+    assert (shortage.attempts, policy.chunk) == (2, 1)
     torch.testing.assert_close(spared.gradient, plain.gradient, **SAME)
     for name, value in plain.losses.items():
         torch.testing.assert_close(spared.losses[name], value, **SAME)
 
 
 @pytest.mark.parametrize(
-    "times, at_once, recompute, level",
+    "times, chunk, checkpointing, level",
     [(0, None, False, 0), (1, 3, False, 1), (2, 1, False, 1), (3, 1, True, 2)],
 )
-def test_levels_follow_each_other(monkeypatch, learned, tiny_clip, terms, picture, times, at_once, recompute, level):
-    source, released, economy = picture(1), [], None
+def test_levels_follow_each_other(monkeypatch, learned, tiny_clip, terms, picture, times, chunk, checkpointing, level):
+    source, released = picture(1), []
     plain = gradient(learned, terms, source, seeds=(3,))
-    economy = Economy(release=lambda: released.append((economy.at_once, economy.recompute)))
+
+    class Host(LocalHost):
+        def release(self):
+            released.append((policy.chunk, policy.checkpointing))
+
+    policy = MemoryPolicy(Host())
     shortage = Shortage(monkeypatch, learned, tiny_clip, times)
-    spared = gradient(learned, terms, source, economy, seeds=(3,))
-    assert (economy.at_once, economy.recompute, economy.level) == (at_once, recompute, level)
+    spared = gradient(learned, terms, source, policy, seeds=(3,))
+    assert (policy.chunk, policy.checkpointing, policy.level) == (chunk, checkpointing, level)
     assert released == [(3, False), (1, False), (1, True)][:times] and shortage.attempts == times + 1
     # The same crops and anchors: other ones differ by a hundred times the tolerance.
     torch.testing.assert_close(spared.gradient, plain.gradient, **SAME)
@@ -114,16 +129,16 @@ def test_the_end_is_an_error_that_says_what_was_tried(monkeypatch, learned, tiny
         r"\(CUDA out of memory. Tried to allocate 2 GiB.\). Use a smaller size, .* fewer crops, dtype bfloat16"
     )
     with pytest.raises(MemoryShortage, match=message) as caught:
-        gradient(learned, terms, picture(1, 2), Economy())
+        gradient(learned, terms, picture(1, 2), MemoryPolicy())
     assert shortage.attempts == 4
     assert caught.value.__context__ is None  # nothing that holds the failed attempt's tensors
 
 
 def test_without_crops_the_unet_is_the_first_to_spare(learned, picture):
-    economy = Economy()
+    policy = MemoryPolicy()
 
-    class Short:
-        attempts = 0
+    class Short(Loss):
+        name, attempts = "short", 0
 
         def against(self, source, generators):
             def loss(view):
@@ -134,12 +149,12 @@ def test_without_crops_the_unet_is_the_first_to_spare(learned, picture):
 
             return loss
 
-    gradient(learned, (Term(1.0, Short()),), picture(1), economy, seeds=(0,))
-    assert economy.level == 2 and economy.at_once is None
+    gradient(learned, (Term(1.0, Short()),), picture(1), policy, seeds=(0,))
+    assert policy.level == 2 and policy.chunk is None
 
 
 def test_where_the_unet_itself_runs_short_its_blocks_are_the_first_to_spare(monkeypatch, learned, terms, picture):
-    source, economy, unet, attempts = picture(1), Economy(), type(learned.network).forward, []
+    source, policy, unet, attempts = picture(1), MemoryPolicy(), type(learned.network).forward, []
     plain = gradient(learned, terms, source, seeds=(3,))
 
     def forward(*arguments, **options):
@@ -149,14 +164,14 @@ def test_where_the_unet_itself_runs_short_its_blocks_are_the_first_to_spare(monk
         return unet(*arguments, **options)
 
     monkeypatch.setattr(type(learned.network), "forward", forward)
-    spared = gradient(learned, terms, source, economy, seeds=(3,))
-    assert (economy.at_once, economy.recompute, len(attempts)) == (None, True, 2)
+    spared = gradient(learned, terms, source, policy, seeds=(3,))
+    assert (policy.chunk, policy.checkpointing, len(attempts)) == (None, True, 2)
     torch.testing.assert_close(spared.gradient, plain.gradient, **SAME)
 
 
 def test_a_loss_without_crops_spares_no_crops_of_another(learned, terms, picture):
-    class Short:
-        attempts = 0
+    class Short(Loss):
+        name, attempts = "short", 0
 
         def against(self, source, generators):
             def loss(view):
@@ -167,9 +182,9 @@ def test_a_loss_without_crops_spares_no_crops_of_another(learned, terms, picture
 
             return loss
 
-    economy = Economy()
-    gradient(learned, (*terms, Term(1.0, Short())), picture(1), economy, seeds=(0,))
-    assert (economy.at_once, economy.recompute) == (None, True)
+    policy = MemoryPolicy()
+    gradient(learned, (*terms, Term(1.0, Short())), picture(1), policy, seeds=(0,))
+    assert (policy.chunk, policy.checkpointing) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -193,17 +208,26 @@ def test_the_cpu_s_own_error_is_taken_for_what_it_is():
     assert out_of_memory(caught.value)
 
 
-def test_what_no_economy_can_spare_ends_in_the_same_words(picture):
+def portioned(work, count):
+    """in_portions of one item each: the rows, and what work() gives."""
+
+    def walk(rows, policy):
+        yield rows, work()
+
+    return in_portions((count, 32, 32), lambda n: n, torch.device("cpu"), walk)
+
+
+def test_what_no_policy_can_spare_ends_in_the_same_words(picture):
     def short():
         raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
 
-    message = r"Out of memory at 32x32, batch 2, though nothing was spared \(CUDA out of memory.\). Use a smaller size"
+    message = r"Out of memory at 32x32, batch 1, though nothing was spared \(CUDA out of memory.\). Use a smaller size"
     with pytest.raises(MemoryShortage, match=message) as caught:
-        guarded(short, picture(1, 2), Economy())
+        list(portioned(short, 1))
     assert caught.value.__context__ is None
     with pytest.raises(ZeroDivisionError):
-        guarded(lambda: 1 / 0, picture(1), Economy())
-    assert guarded(lambda: 3, picture(1), Economy()) == 3
+        list(portioned(lambda: 1 / 0, 1))
+    assert list(portioned(lambda: 3, 5)) == [(slice(0, 4), 3), (slice(4, 5), 3)]  # nothing tells of free memory
 
 
 def test_without_guidance_nothing_can_be_spared(monkeypatch, learned, picture):
@@ -212,10 +236,10 @@ def test_without_guidance_nothing_can_be_spared(monkeypatch, learned, picture):
 
     monkeypatch.setattr(type(learned.network), "forward", forward)
     with pytest.raises(MemoryShortage, match="though nothing was spared"):
-        gradient(learned, (), picture(1), Economy())
+        gradient(learned, (), picture(1), MemoryPolicy())
 
 
-def test_without_an_economy_the_error_passes(monkeypatch, learned, tiny_clip, terms, picture):
+def test_without_a_policy_the_error_passes(monkeypatch, learned, tiny_clip, terms, picture):
     Shortage(monkeypatch, learned, tiny_clip, 1)
     with pytest.raises(torch.OutOfMemoryError, match="Tried to allocate"):
         gradient(learned, terms, picture(1), seeds=(0,))
@@ -224,11 +248,16 @@ def test_without_an_economy_the_error_passes(monkeypatch, learned, tiny_clip, te
 def test_other_errors_pass_and_a_host_may_name_its_own(monkeypatch, learned, tiny_clip, terms, picture):
     Shortage(monkeypatch, learned, tiny_clip, 1, RuntimeError)
     with pytest.raises(RuntimeError, match="Tried to allocate"):
-        gradient(learned, terms, picture(1), Economy(), seeds=(0,))
+        gradient(learned, terms, picture(1), MemoryPolicy(), seeds=(0,))
     Shortage(monkeypatch, learned, tiny_clip, 1, RuntimeError)
-    economy = Economy(is_shortage=lambda error: "out of memory" in str(error))
-    gradient(learned, terms, picture(1), economy, seeds=(0,))
-    assert economy.level == 1
+
+    class Host(LocalHost):
+        def is_shortage(self, error):
+            return "out of memory" in str(error)
+
+    policy = MemoryPolicy(Host())
+    gradient(learned, terms, picture(1), policy, seeds=(0,))
+    assert policy.level == 1
 
 
 def test_a_walk_keeps_the_level_and_ends_at_the_same_picture(monkeypatch, learned, tiny_clip, terms, picture):
@@ -236,15 +265,16 @@ def test_a_walk_keeps_the_level_and_ends_at_the_same_picture(monkeypatch, learne
     x = schedule.diffuse(source, normal(source, seeded([1, 2])), 4)
     inversion = Inversion(learned, schedule, source, x, 4)
 
-    def walk(economy=None):
-        bound = bind_terms(inversion, terms, seeded([5, 6]))
-        return list(restyle(inversion, bound, ddim_step(0.5), seeded([7, 8]), economy=economy))
+    def walk(policy=None):
+        bound = bind(terms, inversion.source, [5, 6])
+        guidance = Guidance(learned, schedule, bound, policy)
+        return list(restyle(inversion, ddim_step(0.5), guidance, seeded([7, 8])))
 
-    plain, economy = walk(), Economy()
+    plain, policy = walk(), MemoryPolicy()
     shortage = Shortage(monkeypatch, learned, tiny_clip, 2)
-    spared = walk(economy)
+    spared = walk(policy)
     assert shortage.attempts == 4 + 2  # two attempts failed at the first step, and none after it
-    assert economy.at_once == 1 and not economy.recompute
+    assert policy.chunk == 1 and not policy.checkpointing
     torch.testing.assert_close(spared[-1].x, plain[-1].x, **WALKED)
     assert [set(step.losses) for step in spared] == [set(step.losses) for step in plain]
 
@@ -253,11 +283,11 @@ def test_after_a_fallback_the_generators_stand_where_they_would_have_stood(
     monkeypatch, learned, tiny_clip, terms, picture
 ):
     source, schedule = picture(1), learned.schedule("50")
-    plain = bind(terms, source, seeded([3]))
-    evaluate(learned, schedule, source, 10, plain, None)
-    bound = bind(terms, source, seeded([3]))
+    plain = bind(terms, source, [3])
+    Guidance(learned, schedule, plain)(source, 10)
+    bound = bind(terms, source, [3])
     Shortage(monkeypatch, learned, tiny_clip, 3)
-    evaluate(learned, schedule, source, 10, bound, None, Economy())
+    Guidance(learned, schedule, bound, MemoryPolicy())(source, 10)
     for one, other in zip(bound, plain, strict=True):
         assert [g.get_state().tolist() for g in one.generators] == [g.get_state().tolist() for g in other.generators]
 
@@ -289,10 +319,10 @@ class Peak(TorchDispatchMode):
         self.now -= size
 
 
-def peak(model, terms, source, economy):
-    bound = bind(terms, source, seeded([3]))
+def peak(model, terms, source, policy):
+    bound = bind(terms, source, [3])
     with Peak() as memory:
-        evaluate(model, model.schedule("50"), source, 10, bound, None, economy)
+        Guidance(model, model.schedule("50"), bound, policy)(source, 10)
     return memory.most
 
 
@@ -300,7 +330,7 @@ def test_clips_memory_falls_with_the_crops_held_at_a_time(learned, tiny_clip, pi
     text = text_direction(tiny_clip, ["gold"], "photo")
     source, terms = picture(1), (Term(1.0, CLIPLoss(text, Crops(32, (0.1, 0.5)))),)
     without = peak(learned, (Term(1.0, MSE()),), source, None)
-    most = [peak(learned, terms, source, Economy(at_once=number)) - without for number in (None, 16, 8, 4)]
+    most = [peak(learned, terms, source, MemoryPolicy(chunk=number)) - without for number in (None, 16, 8, 4)]
     # Measured: 2.1, 1.0, 0.5 and 0.2 MB above the U-Net's 15.
     assert all(fewer < 0.6 * more for more, fewer in zip(most, most[1:], strict=False))
 
@@ -321,7 +351,7 @@ def deep(family):
 def test_the_unets_memory_falls_where_its_blocks_are_computed_again(picture, family):
     model, source = deep(family), picture(1)
     terms = (content_term(model, 1.0, Anchors("random", 16)), Term(1.0, MSE()))
-    plain, spared = (peak(model, terms, source, Economy(recompute=wished)) for wished in (False, True))
+    plain, spared = (peak(model, terms, source, MemoryPolicy(checkpointing=wished)) for wished in (False, True))
     assert spared < 0.35 * plain  # measured: 0.21 and 0.23
 
 
@@ -349,19 +379,11 @@ def test_computing_again_ends_with_its_block():
     assert saved
 
 
-def test_sample_takes_an_economy(monkeypatch, learned, tiny_clip, terms, picture):
-    source, economy = picture(1), Economy()
-    Shortage(monkeypatch, learned, tiny_clip, 1)
-    bound = bind(terms, source, seeded([0]))
-    (step,) = sample(learned, learned.schedule("50"), source, 1, ddim_step(), bound, economy=economy)
-    assert economy.at_once == 3 and torch.isfinite(step.x).all()
-
-
 def test_stylize_spares_by_itself_and_reports_it(monkeypatch, picture):
     options = {"steps": "6", "skip": 4, "size": 32, "crops": 4, "clip_dtype": "float32"}
     plain = stylize(picture(1)[0], "golden", **options)
     networks = load(Settings(("golden",), clip_dtype="float32"))
     Shortage(monkeypatch, networks.model, networks.text.clip, 2 + 1)  # two evaluations of the inversion come before
     spared = stylize(picture(1)[0], "golden", **options)
-    assert spared.report["resolved"]["economy"] == "CLIP held 2 crops at a time"
+    assert spared.report["resolved"]["memory_policy"] == "CLIP held 2 crops at a time"
     torch.testing.assert_close(spared.picture, plain.picture, rtol=0, atol=1e-4)  # guided by weights of thousands

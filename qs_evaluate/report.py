@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .. import pictures
-from ..errors import InputError
+from qs_core import pictures
+from qs_core.errors import InputError
+
 from . import curves
 from .curves import CONTENT, DISTANCES, STYLE, Comparison, Estimate, NoOverlap, Rows
 

@@ -12,10 +12,10 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor
 from torch.nn.functional import conv2d, cosine_similarity, interpolate, linear, normalize
 
-from .errors import InputError
-from .features.clip import CLIP
-from .features.lpips import LPIPS
-from .features.vit import ViT
+from qs_core.errors import InputError
+from qs_core.features.clip import CLIP
+from qs_core.features.lpips import LPIPS
+from qs_core.features.vit import ViT
 
 Keys = Callable[[Tensor], Tensor]  # pictures (B, 3, H, W) → (B, tokens, D), any size
 

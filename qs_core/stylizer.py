@@ -1,0 +1,256 @@
+"""Read this first. Stylizer: prepare → invert → guide → finish, the one walk that every caller goes through.
+
+Moves take and give pictures (B, 3, H, W) of one size on the CPU. `invert` and `guide` are generators: the caller owns
+progress, preview and cancel. Batches are walked in portions that fit into memory.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from . import networks, pictures
+from .blend import BlendMap
+from .features.weights import Announce
+from .guidance import BoundTerm, Guidance, bind
+from .host import LOCAL, Host
+from .losses.base import Term
+from .memory import MemoryPolicy, in_portions
+from .networks import Networks
+from .pictures import Frame
+from .protocol import Model
+from .randomness import named
+from .samplers import Step
+from .settings import Settings
+from .transfer import Inversion, begin, count_steps, restyle, step_function
+from .trust_region import TrustRegion
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Fitted pictures: `source` (B, 3, H, W) in [-1, 1], the originals, and how each becomes the other.
+
+    `original` is in [-1, 1], or in [0, 1] where `unit`; so is what `finish` gives, to the last bit of the original.
+    `fitting` is what `pictures.fit` was given: short side, multiple, mode.
+    """
+
+    original: Tensor
+    source: Tensor
+    frame: Frame
+    fitting: tuple[int, int, str]
+    unit: bool = False
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def part(self, rows: slice) -> "Prepared":
+        """That of some pictures of the batch."""
+        return replace(self, original=self.original[rows], source=self.source[rows])
+
+    def blend(self, strength: float, mask: Tensor | None = None) -> BlendMap:
+        """Strength times a mask (1 or B, 1, H, W) of the originals' size; None for everywhere."""
+        if mask is None:
+            return BlendMap(strength, strength)
+        return BlendMap(strength * mask, strength * pictures.fit_mask(mask, *self.fitting))
+
+    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str) -> Tensor:
+        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0."""
+        result, fitted = self.frame.restore(drawn.detach(), output_size).float().cpu(), self.source
+        if self.unit:
+            result, fitted = ((result + 1) / 2).clamp(0, 1), (fitted + 1) / 2
+        source = self.frame.source(self.original, fitted, output_size).clamp(0 if self.unit else -1, 1)
+        return pictures.composite(result, source, blend.coverage(self.frame, output_size))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step of the pictures `rows`: its number, from 1, of `total`. A portion that ran out of memory begins anew."""
+
+    rows: slice
+    number: int
+    total: int
+    step: Step
+    model: Model
+    policy: MemoryPolicy
+    terms: Sequence[BoundTerm] = ()
+
+    @property
+    def last(self) -> bool:
+        """Whether these pictures are done."""
+        return self.number == self.total
+
+    @property
+    def picture(self) -> Tensor:
+        """(B, 3, H, W) as they look now: the predicted ones on the way, at the end the result."""
+        with torch.no_grad():
+            return self.model.to_picture(self.step.x if self.last else self.step.x0)
+
+    @property
+    def state(self) -> Tensor:
+        """(B, 3, H, W): the noisy state as a picture."""
+        with torch.no_grad():
+            return self.model.to_picture(self.step.x)
+
+
+def complete(walk: Generator[Progress, None, Result], tell: Callable[[Progress], None] | None = None) -> Result:
+    """Run a move to its end, tell of each step, and give its result."""
+    while True:
+        try:
+            reached = next(walk)
+        except StopIteration as end:
+            return end.value
+        if tell:
+            tell(reached)
+
+
+class InversionCache:
+    """The latest inverted states (C, h, w) on the CPU, by picture, model and walk."""
+
+    def __init__(self, size: int):
+        self.size, self._states = size, {}
+
+    def __contains__(self, key: tuple) -> bool:
+        return key in self._states
+
+    def __getitem__(self, key: tuple) -> Tensor:
+        return self._states[key]
+
+    def put(self, key: tuple, state: Tensor) -> None:
+        """Remember a state; the oldest goes first."""
+        while len(self._states) >= max(1, self.size):
+            del self._states[next(iter(self._states))]
+        self._states[key] = state
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._states.clear()
+
+
+class Stylizer:
+    """Loaded networks and cached inversions, and the moves with them on a host.
+
+    The model is given, or is that of the settings by `load`. Without `inversions` nothing is cached.
+    """
+
+    def __init__(self, model: Model | None = None, host: Host = LOCAL, inversions: int = 32):
+        self.model, self.host, self.cache = model, host, InversionCache(inversions) if inversions else None
+        self._choice, self._networks, self._lock = None, None, threading.RLock()
+
+    def load(self, s: Settings, announce: Announce | None = None) -> Networks:
+        """The settings' networks, loaded unless they are the same as before, and their phrases embedded.
+
+        Threads may share what is loaded, as long as all name the same networks.
+        """
+        with self._lock:
+            return self._load(s, announce)
+
+    def _load(self, s: Settings, announce: Announce | None) -> Networks:
+        choice = networks.choice(s)
+        if choice == self._choice:
+            return self._networks.reading(s)
+        self._choice = self._networks = self.model = None  # before others are loaded: both would be held
+        if self.cache:
+            self.cache.clear()
+        self._networks, self._choice = networks.load(s, announce), choice
+        self.model = self._networks.model
+        return self._networks
+
+    def prepare(self, original: Tensor, size: int | None, fit: str, unit: bool = False) -> Prepared:
+        """Fit pictures (B, 3, H, W) of one size to the model. Raises InputError for what `pictures.fit` refuses."""
+        fitting = size or default_size(self.model), self.model.multiple, fit
+        source, frame = pictures.fit(original * 2 - 1 if unit else original, *fitting)
+        return Prepared(original, source, frame, fitting, unit)
+
+    def invert(
+        self, source: Tensor, spacing: str, skip: int, start: str, seeds: Sequence[int]
+    ) -> Generator[Progress, None, Inversion]:
+        """Walk to the noisy states where sampling begins. A picture that stands twice, or is cached, is walked once.
+
+        The `rows` of the progress count the pictures that are walked.
+        """
+        model, schedule = self.model, self.model.schedule(spacing)
+        total = count_steps(schedule, skip, start)
+        reached = len(schedule) - skip - (start == "zecon")
+        keys = [(b,) for b in range(len(source))]
+        if self.cache and start != "noised":
+            keys = [(_digest(one), id(model), spacing, skip, start) for one in source]
+        known = {key: self.cache[key] for key in keys if self.cache and key in self.cache}
+        fresh = [b for b, key in enumerate(keys) if key not in known and key not in keys[:b]]
+
+        def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
+            part, generators = source[fresh[rows]].to(model.device), named([seeds[b] for b in fresh[rows]], "start")
+            for number, step in enumerate(begin(model, schedule, part, skip, start, generators), 1):
+                yield Progress(rows, number, total, step, model, policy)
+
+        for progress in self._portions(len(fresh), source, model.walk_bytes, walk):
+            yield progress
+            if progress.last:
+                known |= zip((keys[b] for b in fresh[progress.rows]), progress.step.x.cpu(), strict=True)
+        if self.cache and start != "noised":
+            for b in fresh:
+                self.cache.put(keys[b], known[keys[b]])
+        return Inversion(model, schedule, source, torch.stack([known[key] for key in keys]), reached)
+
+    def guide(
+        self, inversion: Inversion, terms: Sequence[Term], s: Settings, seeds: Sequence[int], blend: BlendMap
+    ) -> Generator[Progress, None, Tensor]:
+        """Walk from the inversion back to pictures (B, 3, H, W), guided by the terms; of the settings it takes how.
+
+        The terms' tensors are on the model's device.
+        """
+        step, done = step_function(s.sampler, s.eta), []
+
+        def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
+            part, its_seeds = inversion.part(rows).on(inversion.model.device), seeds[rows]
+            bound = bind(terms, part.source, its_seeds, part.clean)
+            guidance = Guidance(
+                part.model, part.schedule, bound, policy, s.through_unet, s.guidance_interval, part.start
+            )
+            guide = guidance
+            if s.trust_radius:
+                guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius)
+            noise, its_blend = named(its_seeds, "noise"), blend.part(rows).fitted
+            for number, reached in enumerate(restyle(part, step, guide, noise, its_blend), 1):
+                yield Progress(rows, number, part.start, reached, part.model, policy, bound)
+
+        estimate = partial(guidance_bytes, inversion.model, terms, s.through_unet)
+        policy = partial(MemoryPolicy, self.host, s.crop_chunk, s.gradient_checkpointing)
+        for progress in self._portions(len(inversion.source), inversion.source, estimate, walk, policy):
+            yield progress
+            if progress.last:
+                done.append(progress.picture.cpu())
+        return torch.cat(done)
+
+    def _portions(self, count: int, pictures: Tensor, estimate: Callable[[int, int, int], int], walk, policy=None):
+        height, width = pictures.shape[-2:]
+        policy = policy or partial(MemoryPolicy, self.host)
+        if not count:
+            return iter(())
+        device = self.model.device
+        return in_portions((count, height, width), lambda n: estimate(n, height, width), device, walk, policy)
+
+
+def guidance_bytes(model: Model, terms: Sequence[Term], through_unet: bool, batch: int, height: int, width: int) -> int:
+    """About what a guided step needs beside the weights for so many pictures of a size, the backward pass included.
+
+    The network's graph stays while the losses are taken one after the other, unless guidance is not `through_unet`.
+    """
+    graph = model.graph_bytes(batch, height, width) if through_unet else model.walk_bytes(batch, height, width)
+    return graph + max((term.loss.graph_bytes(model, batch, height, width) for term in terms if term.active), default=0)
+
+
+def default_size(model: Model) -> int:
+    """The short side when none is given: the training size; twice that for the small built-in network."""
+    return model.image_size * (2 if model.image_size <= 64 else 1)
+
+
+def _digest(picture: Tensor) -> tuple:
+    """What tells a picture (3, H, W) from others."""
+    return hashlib.sha256(picture.contiguous().numpy().tobytes()).digest(), tuple(picture.shape)
