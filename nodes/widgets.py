@@ -1,12 +1,11 @@
 """Widgets: their defaults, read from the library's settings, and what their text means."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
-from ..qs_core.errors import InputError
 from ..qs_core.losses.description import Option
 from ..qs_core.settings import OPTIONS, Settings
+from ..qs_core.values import weighted
 
 CATEGORY = "QS Style Transfer"
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
@@ -82,18 +81,5 @@ def parse_prompts(lines: str) -> tuple[tuple[str, ...], tuple[float, ...]]:
 
     Raises InputError for a weight that is no finite number.
     """
-    pairs = [_weighted(line.strip()) for line in lines.splitlines() if line.strip()]
+    pairs = [weighted(line) for line in lines.splitlines() if line.strip()]
     return tuple(phrase for phrase, _ in pairs), tuple(weight for _, weight in pairs)
-
-
-def _weighted(line: str) -> tuple[str, float]:
-    phrase, mark, number = line.rpartition("::")
-    if not mark:
-        return line, 1.0
-    try:
-        weight = float(number)
-    except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
-        raise InputError(f"The prompt line {line!r} ends in ::{number}; give a number there, e.g. {phrase}::2.")
-    return phrase.strip(), weight

@@ -17,7 +17,7 @@ try:  # beside the library in the repository, and not in the registry's archive
 except ModuleNotFoundError:
     qs_evaluate = None
 
-from . import anchors, checkpoints, demo, pictures, transfer
+from . import anchors, checkpoints, paths, pictures, transfer
 from .errors import InputError, MemoryShortage, NonFiniteError
 from .host import out_of_memory
 from .known import by_file, by_sha256
@@ -29,8 +29,10 @@ from .randomness import batch_seeds
 from .schedule import NOISE
 from .settings import OPTIONS, Settings
 from .specification import OPTIONS as MODEL_OPTIONS
-from .specification import VARIANCES, Specification, convert
+from .specification import VARIANCES, Specification, convert, located
 from .specification import inspect as inspect_checkpoint
+from .speech import unfailing
+from .values import doubtful, weighted
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
 
@@ -52,7 +54,7 @@ def _pair(text: str) -> tuple[float, float]:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments; what is not given is left out."""
-    root = Parser(prog="python -m qs_core", description=__doc__)
+    root = Parser(prog=_program(), description=__doc__)
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
     options = {"argument_default": argparse.SUPPRESS}
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
@@ -69,6 +71,12 @@ def parser() -> argparse.ArgumentParser:
     for command in (inspect, into):
         _add_model_options(command)
     return root
+
+
+def _program() -> str:
+    """What was called: the installed command, or this module."""
+    name = Path(sys.argv[0]).stem
+    return name if name.startswith("qs-style") else "python -m qs_core"
 
 
 def _sha256(text: str) -> str:
@@ -110,11 +118,17 @@ def _adder(command: argparse.ArgumentParser) -> Add:
 def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     """The options of stylize: the fields of `Settings`."""
     add = _adder(stylize)
-    add("images", "picture files; several make --output a folder", nargs="+", metavar="IMAGE")
-    add("--prompt", "what it shall become; repeatable", action="append", dest="prompts", metavar="P")
+    add("images", "picture files, patterns and folders; several make --output a folder", nargs="+", metavar="IMAGE")
+    add(
+        "--prompt",
+        "what it shall become, with ::2 behind it to count twice; repeatable",
+        action="append",
+        dest="prompts",
+        metavar="P",
+    )
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
-    add("--output", "PNG file, or folder for several results", required=True, type=Path, metavar="OUT")
+    add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
     add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
     add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
     add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
@@ -122,7 +136,7 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--content", "dial: how firmly the content is held", type=float, metavar="C")
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
-    add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
+    add("--report", "write settings, times, memory, anchors and losses", type=paths.expanded, metavar="FILE.json")
     _add_settings(stylize, add)
 
 
@@ -180,9 +194,15 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
     """The plan of an evaluation, and the settings that all its edits share."""
     add = _adder(command)
-    add("images", "picture files", nargs="+", metavar="IMAGE")
+    add("images", "picture files, patterns and folders", nargs="+", metavar="IMAGE")
     add("--prompt", "what they shall become; repeatable", action="append", required=True, dest="phrases", metavar="P")
-    add("--output", "folder of the run; the same plan goes on there", required=True, type=Path, metavar="FOLDER")
+    add(
+        "--output",
+        "folder of the run; the same plan goes on there",
+        required=True,
+        type=paths.expanded,
+        metavar="FOLDER",
+    )
     add(
         "--judge",
         "an open_clip model that measures style, another than the one that guides",
@@ -220,6 +240,11 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 sampling failed, 2 bad input, 130 interrupted."""
+    with unfailing():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
     given = vars(parser().parse_args(arguments))
     command = given.pop("command")
     options = {name: given.pop(name) for name in (*MODEL_OPTIONS, "class_label") if name in given}
@@ -234,10 +259,12 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         given["model_options"] = options or None
         if command == "evaluate":
+            _refuse_weights(given["phrases"])
             print(_evaluate(given))
             return 0
         if "preset" in given:
             given = preset(given.pop("preset")) | given
+        given |= _weighed(given)
         if "prompts" not in given:
             raise InputError('What shall it become? Give --prompt "a sketch with crayon", or a --preset.')
         _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
@@ -254,6 +281,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _weighed(given: dict) -> dict:
+    """The prompts of "a phrase::2" without their weights, and these. Raises InputError where they are given twice."""
+    pairs = [weighted(prompt) for prompt in given.get("prompts", ())]
+    for sentence in filter(None, (doubtful(phrase) for phrase, _ in pairs)):
+        _tell(sentence)
+    if not any("::" in prompt for prompt in given.get("prompts", ())):
+        return {}
+    if given.get("prompt_weights"):
+        raise InputError("The weights are given twice, as ::2 and as --prompt-weight. Use one of them.")
+    return {"prompts": [phrase for phrase, _ in pairs], "prompt_weights": [weight for _, weight in pairs]}
+
+
+def _refuse_weights(phrases: list[str]) -> None:
+    """Raises InputError for "a phrase::2": in an evaluation each phrase is an edit by itself."""
+    wrong = next((phrase for phrase in phrases if "::" in phrase), None)
+    if wrong:
+        raise InputError(f"The prompt {wrong!r} has a weight, and each prompt is an edit by itself here. Leave it out.")
+
+
 def _tell(message, status: int = 0) -> int:
     print(f"qs_core: {message}", file=sys.stderr)
     return status
@@ -268,7 +314,7 @@ def _inspect(file: str, verify: bool, expected: str | None, options: dict) -> in
     print(_describe(inspect_checkpoint(file, **options)))
     if not (verify or expected):
         return 0
-    path = demo.UNET if file == demo.NAME else Path(file)
+    path = located(file)
     digest = checkpoints.sha256(path)
     print(f"{'sha256':24}{digest}")
     if expected:
@@ -301,27 +347,34 @@ def _plain(value: object) -> str:
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> None:
     masks = [options.pop("mask")] if "mask" in options else []
     settings = Settings(**options)
-    paths = _output_paths(images, output, settings)
-    for path in {*paths.values(), *([report] if report else [])}:
+    found = _pictures(images)
+    files = _output_paths(found, output, settings, found != images)
+    for path in {*files.values(), *([report] if report else [])}:
         _require_writable(path)
     reports = []
-    for result in run(images, settings, _bar(), masks, _tell):
-        path = paths[result.source, result.seed]
+    for result in run(found, settings, _bar(), masks, _tell):
+        path = files[result.source, result.seed]
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})
-        reports.append({"image": images[result.source], "output": str(path), **result.report})
+        reports.append({"image": found[result.source], "output": str(path), **result.report})
         print(path)
     if report:
-        _write_report(report, reports if len(paths) > 1 else reports[0])
+        _write_report(report, reports if len(files) > 1 else reports[0])
+
+
+def _pictures(images: list[str]) -> list[str]:
+    """The picture files that were meant; what was passed over is said."""
+    found, passed_over = paths.pictures_of(images)
+    for sentence in passed_over:
+        _tell(sentence)
+    return found
 
 
 def _evaluate(given: dict) -> str:
     """Run the plan and report on it; returns where the report is."""
     take = given.pop
-    images, output, baseline, sweep = take("images"), take("output"), take("baseline"), take("sweep")
-    sources = {Path(image).stem: image for image in images}
-    if len({name.casefold() for name in sources}) < len(images):
-        raise InputError("Two pictures have the same name, and so would their results. Rename one.")
+    images, output, baseline, sweep = _pictures(take("images")), take("output"), take("baseline"), take("sweep")
+    sources = dict(zip(paths.names_of(images), images, strict=True))
     names = tuple(take("methods"))
     if baseline not in names:
         raise InputError(f"The baseline {baseline!r} is not among the methods {', '.join(names)}. Add it.")
@@ -351,30 +404,34 @@ def _evaluate(given: dict) -> str:
     return "\n".join(str(path) for path in written)
 
 
-def _output_paths(images: list[str], output: Path, settings: Settings) -> dict[tuple[int, int], Path]:
-    """The file of each (source, seed). Raises InputError where two results, or a result and a source, would be one."""
+def _output_paths(images: list[str], output: Path, settings: Settings, many: bool) -> dict[tuple[int, int], Path]:
+    """The file of each (source, seed); `many` if a folder or pattern was given, however many pictures are in it.
+
+    Raises InputError where two results, or a result and a source, would be one.
+    """
     seeds = batch_seeds(settings.seed, settings.count)
-    if len(images) == 1 and settings.count == 1:
-        if output.is_dir() or output.suffix.lower() != ".png":
-            raise InputError(f"--output {output}: one result needs a file name that ends in .png, e.g. out.png.")
-        paths = {(0, seeds[0]): output}
+    single = len(images) == 1 and settings.count == 1
+    named = output.suffix.lower() == ".png" and not output.is_dir()
+    if single and not named and not many:
+        raise InputError(f"--output {output}: one result needs a file name that ends in .png, e.g. out.png.")
+    if not single and (named or output.is_file()):
+        what = "is a file" if output.is_file() else "names one file"
+        raise InputError(f"--output {output} {what}; several results need a folder.")
+    if single and named:
+        files = {(0, seeds[0]): output}
     else:
-        if output.is_file():
-            raise InputError(f"--output {output} is a file; several results need a folder.")
-        names = [Path(image).stem for image in images]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise InputError(f"Two pictures are named {twice!r}, and so would be their results. Rename one.")
-        paths = {(k, seed): output / f"{name}-{seed}.png" for k, name in enumerate(names) for seed in seeds}
+        names = enumerate(paths.names_of(images))
+        files = {(k, seed): output / f"{name}-{seed}.png" for k, name in names for seed in seeds}
     sources = {Path(image).resolve() for image in images}
-    for path in paths.values():
+    for path in files.values():
         if path.resolve() in sources:
             raise InputError(f"The result would overwrite its source {path}. Choose another --output.")
-    return paths
+    return files
 
 
 def _require_writable(path: Path) -> None:
     """Raises InputError unless a file can be made there; a folder that is not there yet is not made now."""
+    paths.require_possible(path)
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -389,9 +446,9 @@ def _require_writable(path: Path) -> None:
 
 def _write_report(path: Path, content) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    unfinished = paths.partial(path)
+    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    os.replace(unfinished, path)
 
 
 def _bar():

@@ -66,8 +66,8 @@ def entropy_global(features: Tensor, attention: Attention) -> Tensor:
 def _entropy_rows(tokens: Tensor, scale: float) -> Tensor:
     count = len(tokens)
     rows = max(1, min(count, BLOCK // count))
-    keys, entropies = tokens.T.contiguous() * scale, torch.empty(count, device=tokens.device)
-    scores = torch.empty(rows, count, device=tokens.device)
+    keys, entropies = tokens.T.contiguous() * scale, tokens.new_empty(count)
+    scores = tokens.new_empty(rows, count)
     for start in range(0, count, rows):
         block = tokens[start : start + rows]
         s = torch.mm(block, keys, out=scores[: len(block)])

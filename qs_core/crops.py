@@ -73,7 +73,7 @@ def _rectangles(crops: Crops, height: int, width: int, draws: Tensor) -> tuple[T
 
 def _perspective_quads(distortion: float, draws: Tensor) -> Tensor:
     """(…, 8) draws → (…, 4, 2) corners of [-1, 1]², each coordinate moved inwards by up to distortion / 2 of a side."""
-    square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float32)
     return square * (1 - distortion * rearrange(draws, "... (c two) -> ... c two", two=2))
 
 

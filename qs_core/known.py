@@ -29,7 +29,7 @@ class Known:
     """One published file. `settings` holds (option, value) pairs: what shapes cannot tell."""
 
     name: str
-    file: str
+    file: str  # with the folder before it where many publications name their files so
     signature: Signature
     settings: tuple[tuple[str, object], ...]
     address: str  # of the file, or of the page or folder that has it
@@ -83,6 +83,7 @@ ARCHITECTURES = {
     "Ukiyo-e-256": _adm(128, _256, 2, (8, 16, 32)),
     "ADM-light-256": _adm(128, _256, 1, (16,)),
     "DDPM-256": Signature("ddpm", 128, tuple(float(m) for m in _256), 2, (16,), 3, False, False, 0),
+    "DiffAE-128": Signature("adm", 128, (1.0, 1.0, 2.0, 3.0, 4.0), 2, (8,), 3, True, True, 0),
     "IDDPM-64": _adm(128, (1, 2, 3, 4), 3, (4, 8), updown=False),
     "IDDPM-64 classes": _adm(192, (1, 2, 3, 4), 3, (4, 8), classes=1000, updown=False),
     "IDDPM-32": _adm(128, (1, 2, 2, 2), 3, (2, 4), updown=False),
@@ -130,6 +131,35 @@ def _heidelberg(name: str, file: str, key: str, md5: str) -> Known:
     """A TensorFlow network of Ho et al., converted by pesser/pytorch_diffusion; weights averaged over training."""
     note = f"MD5 {md5}; that repository saves it as {file.rpartition('_')[2]}"
     return Known(name, file, _HO, _HO_SETTINGS, f"{_HEIBOX}{key}/?dl=1", _CODE_MIT, note=note)
+
+
+def _google(what: str, repository: str) -> Known:
+    """The same networks as Hugging Face's library diffusers has them, weights averaged over training or not."""
+    file = f"{repository}/diffusion_pytorch_model.safetensors"
+    note = "the folder loads as well, and .bin in place of .safetensors"
+    return Known(
+        f"{what}, Ho et al., for diffusers",
+        file,
+        _HO,
+        _HO_SETTINGS,
+        f"{_HUGGING_FACE}google/{repository}",
+        "Apache 2.0",
+        note=note,
+    )
+
+
+def _diffae(what: str, folder: str, key: str) -> Known:
+    """An unconditional network of DiffAE's comparison, from a training file of PyTorch Lightning."""
+    settings = (
+        ("num_heads", 1),
+        ("use_new_attention_order", False),
+        ("image_size", 128),
+        ("noise_schedule", "linear"),
+        ("variance", "fixed_large"),
+    )
+    note = "the averaged weights are taken out of the training file"
+    architecture = ARCHITECTURES["DiffAE-128"]
+    return Known(what, f"{folder}/last.ckpt", architecture, settings, _DRIVE + key, _CODE_MIT, note=note)
 
 
 def _clip_tuned(kind: str, file: str) -> Known:
@@ -409,6 +439,17 @@ DDPM = (
         "0701aac3aa69457bbe34",
         "646f23f4821f2459b8bafc57fd824558",
     ),
+    _google("CelebA-HQ", "ddpm-celebahq-256"),
+    _google("LSUN church, averaged", "ddpm-ema-church-256"),
+    _google("LSUN bedroom, averaged", "ddpm-ema-bedroom-256"),
+    _google("LSUN cat", "ddpm-cat-256"),
+)
+
+DIFFAE = (
+    _diffae("DDIM of DiffAE, FFHQ, 72M", "ffhq128_ddpm_72M", "1-fa46UPSgy9ximKngBflgSj3u87-DLrw"),
+    _diffae("DDIM of DiffAE, FFHQ, 130M", "ffhq128_ddpm_130M", "1-Sqes07fs1y9sAYXuYWSoDE_xxTtH4yx"),
+    _diffae("DDIM of DiffAE, LSUN bedroom", "bedroom128_ddpm", "1-_8LZd5inoAOBT-hO5f7RYivt95FbYT1"),
+    _diffae("DDIM of DiffAE, LSUN horse", "horse128_ddpm", "10Hq3zIlJs9ZSiXDQVYuVJVf0cX4a_nDB"),
 )
 
 DIFFUSIONCLIP = (
@@ -459,6 +500,7 @@ GROUPS = {
     "Community fine-tunes": COMMUNITY,
     "Faces and animals, P2 weighting and ILVR": FACES,
     "DDPM family": DDPM,
+    "DiffAE's unconditional networks, 128 px": DIFFAE,
     "DiffusionCLIP's fine-tunes": DIFFUSIONCLIP,
     "Refused": REFUSED,
 }

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from . import demo, unets
 from .errors import InputError
+from .modes import loads
 from .precision import DTYPES
 from .protocol import Prediction, PullBack
 from .schedule import Schedule, make_schedule
@@ -29,6 +30,7 @@ class DiffusionModel:
     class_label: int | None = None  # of a class-conditional network; None leaves the classes out
     name: str = ""
     guessed: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()  # what was chosen in the file
 
     @property
     def multiple(self) -> int:
@@ -37,10 +39,13 @@ class DiffusionModel:
 
     @property
     def doubt(self) -> str:
-        """A sentence on what was guessed of the configuration; empty where nothing was."""
-        if not self.guessed:
-            return ""
-        return f"{self.name}: guessed, not known: {', '.join(self.guessed)}. Where the picture is wrong, set them."
+        """What was chosen in the file and guessed of the configuration, in sentences; empty where nothing was."""
+        told = [f"{self.name}: {note}." for note in self.notes]
+        if self.guessed:
+            told.append(
+                f"{self.name}: guessed, not known: {', '.join(self.guessed)}. Where the picture is wrong, set them."
+            )
+        return " ".join(told)
 
     @property
     def device(self) -> torch.device:
@@ -75,7 +80,7 @@ class DiffusionModel:
 
         log σ² = v·log β_i + (1 - v)·log β̃_i with v = (value + 1) / 2, β of the respaced process.
         """
-        t = torch.full((len(x_t),), float(schedule.timesteps[i]), device=x_t.device)
+        t = torch.full((len(x_t),), float(schedule.timesteps[i]), dtype=torch.float32, device=x_t.device)
         output = self.unet(x_t, t).float()
         if self.variance == "learned":
             eps, values = output.chunk(2, dim=1)
@@ -84,7 +89,8 @@ class DiffusionModel:
             log_variance = v * high + (1 - v) * low
         else:
             eps = output
-            log_variance = torch.tensor(float(schedule.fixed_log_variance(self.variance)[i]), device=x_t.device)
+            fixed = float(schedule.fixed_log_variance(self.variance)[i])
+            log_variance = torch.tensor(fixed, dtype=torch.float32, device=x_t.device)
         alpha_bar = float(schedule.alpha_bar[i])
         x0 = (x_t - math.sqrt(1 - alpha_bar) * eps) / math.sqrt(alpha_bar)
         return Prediction(x0, eps, log_variance)
@@ -113,7 +119,8 @@ class DiffusionModel:
     def features(self, states: Tensor) -> list[Tensor]:
         """The content layers' outputs at timestep 0."""
         layers = [layer.index for layer in self.content_layers()]
-        outputs = self.encode(states, torch.zeros(len(states), device=states.device), last=max(layers))
+        t = torch.zeros(len(states), dtype=torch.float32, device=states.device)
+        outputs = self.encode(states, t, last=max(layers))
         return [outputs[index] for index in layers]
 
     def graph_bytes(self, batch: int, height: int, width: int) -> int:
@@ -147,6 +154,7 @@ class DiffusionModel:
             )
 
 
+@loads
 def load_model(
     path: str | Path = demo.NAME,
     *,
@@ -176,6 +184,7 @@ def load_model(
         class_label=class_label,
         name=specification.name,
         guessed=specification.guessed,
+        notes=specification.notes,
     )
 
 

@@ -1,21 +1,24 @@
 """Picture files ⇄ tensors, and fitting a picture to what the U-Net needs without squashing it."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from einops import rearrange
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from .errors import InputError
+from .paths import expanded, partial
+from .reading import GAP, SIDEWAYS, File, arrays, is_large, load, orientation, size, turned
+from .reading.colour import flatten
 
-Converted = TypeVar("Converted")
+Source = File | Image.Image | np.ndarray | Tensor
+ONE = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, np.ndarray, Tensor)  # what is a picture by itself
 
 FITS = ("pad", "crop")
 OUTPUT_SIZES = ("network", "original")
@@ -24,67 +27,118 @@ LONGEST = 8  # times the short side
 FADE = 0.1  # the dial below which the result fades into the source
 
 
-def read(path: str | Path) -> Tensor:
-    """(3, H, W) float32 in [-1, 1]: upright by its EXIF tag, alpha composited on white, grey and 16 bit taken as such.
+def read(file: File, short_side: int | None = None) -> Tensor:
+    """(3, H, W) float32 in [-1, 1] of a picture file: a path, its bytes, or an open file.
 
-    Raises InputError for a file that is missing, no picture, or truncated.
+    It is upright, in sRGB by its colour profile, grey and 16 bit taken as such, alpha composited on white. With
+    `short_side` a picture of over 16 million pixels comes smaller, its short side still at least three times that: for
+    a network that sees no more, in a fraction of time and memory.
+    Raises InputError for a file that is missing, no picture, cut, or larger than QS_MAX_PIXELS allows.
     """
-    return _open(path, from_image)
+    return from_image(load(file, short_side), short_side)
 
 
-def size(path: str | Path) -> tuple[int, int]:
-    """Height and width of a picture file by its header, before its EXIF turn. Raises InputError as `read` does, but for
-    what only decoding shows."""
-    return _open(path, lambda image: (image.height, image.width))
-
-
-def read_mask(path: str | Path) -> Tensor:
+def read_mask(file: File) -> Tensor:
     """(H, W) float32 in [0, 1] of a mask file, as `mask_from_image`. Raises InputError as `read` does."""
-    return _open(path, mask_from_image)
+    return mask_from_image(load(file))
 
 
-def _open(path: str | Path, convert: Callable[[Image.Image], Converted]) -> Converted:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"No picture at {path}.")
-    try:
-        with Image.open(path) as opened:
-            return convert(opened)
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path} is no picture that Pillow can read. Give a PNG, JPEG, WebP, TIFF or BMP.") from error
-    except (PermissionError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be opened ({error}).") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} cannot be decoded ({error}); it may be truncated. Save it again.") from error
+def take(picture: Source, short_side: int | None = None) -> Tensor:
+    """(3, H, W) float32 in [-1, 1] of a picture in any form that people have.
+
+    A file as `read` takes it, a Pillow image, a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of 8 or 16 bit
+    or of floats in [0, 1], or a tensor (3, H, W) of floats in [-1, 1] or of 8 bit. Raises InputError for anything else.
+    """
+    if isinstance(picture, Image.Image):
+        return from_image(picture, short_side)
+    if isinstance(picture, Tensor):
+        return arrays.from_tensor(picture)
+    if isinstance(picture, np.ndarray):
+        return arrays.from_array(picture)
+    _require_file(picture, "picture")
+    return read(picture, short_side)
 
 
-def from_image(image: Image.Image) -> Tensor:
+def take_mask(mask: Source) -> Tensor:
+    """(…, H, W) float32 in [0, 1] of a mask in any of these forms; of whole numbers 255, or 1 as the highest, is white.
+
+    Raises InputError for anything else.
+    """
+    if isinstance(mask, Image.Image):
+        return mask_from_image(mask)
+    if isinstance(mask, Tensor | np.ndarray):
+        return arrays.mask_of_numbers(mask)
+    _require_file(mask, "mask")
+    return read_mask(mask)
+
+
+def is_one(given: object) -> bool:
+    """Whether that is one picture, or nothing that could hold several."""
+    several = isinstance(given, Iterable) and not isinstance(given, Mapping)
+    return isinstance(given, ONE) or hasattr(given, "read") or not several
+
+
+def size_of(picture: Source) -> tuple[int, int]:
+    """(height, width) of what `take` gives without `short_side`; of a file its head alone is read.
+
+    Raises InputError as `take` does.
+    """
+    if isinstance(picture, Image.Image):
+        return _decoded(picture).size[:: 1 if orientation(picture) in SIDEWAYS else -1]
+    if isinstance(picture, Tensor | np.ndarray):
+        return tuple(take(picture).shape[-2:])
+    _require_file(picture, "picture")
+    return size(picture)
+
+
+def _require_file(given: object, what: str) -> None:
+    if not isinstance(given, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(given, "read"):
+        held = f" with {', '.join(map(repr, list(given)[:4]))}" if isinstance(given, Mapping) else ""
+        raise InputError(
+            f"A {what} cannot be a {type(given).__name__}{held}. Give a path, an open file, bytes, a Pillow image, a "
+            "NumPy array or a tensor."
+        )
+
+
+def from_image(image: Image.Image, short_side: int | None = None) -> Tensor:
     """(3, H, W) float32 in [-1, 1] of a Pillow image, as `read` does."""
-    array = _to_array(ImageOps.exif_transpose(image))
-    return rearrange(torch.from_numpy(array.copy()), "h w c -> c h w") * 2 - 1
+    flat = _reduced(_flat(image, "white"), short_side)
+    if flat.mode == "F":
+        return (torch.from_numpy(np.array(flat)) * 2 - 1).expand(3, -1, -1).contiguous()
+    return arrays.from_bytes(np.asarray(flat))
 
 
 def mask_from_image(image: Image.Image) -> Tensor:
     """(H, W) float32 in [0, 1]: how light a Pillow image is. What is transparent is black, outside the mask."""
-    image = ImageOps.exif_transpose(image)
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba).convert("RGB")
-    deep = image.mode.startswith("I") or image.mode == "F"
-    grey = _to_array(image)[..., 0] if deep else np.asarray(image.convert("L"), dtype=np.float32) / 255
-    return torch.from_numpy(grey.copy())
+    flat = _flat(image, "black", managed=False)
+    if flat.mode == "F":
+        return torch.from_numpy(np.array(flat))
+    return torch.from_numpy(np.array(flat.convert("L"), dtype=np.float32) / 255)
 
 
-def _to_array(picture: Image.Image) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1]."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        grey = np.asarray(picture, dtype=np.float32)
-        top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max()))
-        return np.repeat((grey / top).clip(0, 1)[..., None], 3, axis=2)
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+def _flat(image: Image.Image, background: str, managed: bool = True) -> Image.Image:
+    decoded = _decoded(image)
+    try:
+        return turned(flatten(decoded, background, managed), orientation(image))
+    except InputError:
+        raise
+    except Exception as error:  # e.g. tags that contradict the pixels
+        told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise InputError(f"A picture of mode {image.mode} cannot be read ({told}). Save it as PNG or JPEG.") from error
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """The image itself. Raises InputError for a file that Pillow opened and cannot decode."""
+    try:
+        image.load()
+    except Exception as error:  # a damaged file can make a decoder stumble over anything
+        raise InputError(f"The picture cannot be decoded ({error}); it may be truncated. Save it again.") from error
+    return image
+
+
+def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
+    factor = min(image.size) // (GAP * short_side) if short_side and is_large(image.size) else 1
+    return image.reduce(factor) if factor > 1 else image
 
 
 def to_image(tensor: Tensor) -> Image.Image:
@@ -95,16 +149,16 @@ def to_image(tensor: Tensor) -> Image.Image:
 
 def write(path: str | Path, tensor: Tensor, metadata: Mapping[str, str] | None = None) -> None:
     """Write (3, H, W) in [-1, 1] as PNG with text metadata; the file appears whole or not at all."""
-    path = Path(path)
+    path = expanded(path)
     info = PngImagePlugin.PngInfo()
     for key, text in (metadata or {}).items():
         info.add_itxt(key, text)
-    partial = path.with_name(f".{path.name}.partial")
+    unfinished = partial(path)
     try:
-        to_image(tensor).save(partial, format="PNG", pnginfo=info)
-        os.replace(partial, path)
+        to_image(tensor).save(unfinished, format="PNG", pnginfo=info)
+        os.replace(unfinished, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise InputError(f"Cannot write {path} ({error.strerror or error}). Choose a writable place.") from error
 
 
@@ -215,17 +269,19 @@ def fit_mask(mask: Tensor, size: int | None, multiple: int, mode: str = "pad") -
 
 
 def mask_of(mask: Tensor, height: int, width: int) -> Tensor:
-    """(B, 1, height, width) in [0, 1]: a mask (H, W), (B, H, W) or (B, 1, H, W) for pictures of that size, resized.
+    """(B, 1, height, width) in [0, 1]: a mask for pictures of that size, resized; it is (H, W), (B, H, W), or either
+    with a channel of 1 before or behind.
 
     Raises InputError for another shape or aspect (over a pixel's rounding), NaN, and values outside [0, 1].
     """
+    mask = arrays.without_channel(mask)
     shape = tuple(mask.shape)
-    if mask.ndim not in (2, 3, 4) or 0 in shape or (mask.ndim == 4 and shape[1] != 1):
+    if mask.ndim not in (2, 3) or 0 in shape:
         raise InputError(f"The mask has shape {shape}; (height, width) or (batch, height, width) is needed.")
     tall, wide = shape[-2:]
     if min(abs(tall - height * wide / width), abs(height - tall * width / wide)) > 1:
         raise InputError(f"The mask is {wide}x{tall} and the picture {width}x{height}; give one of the same aspect.")
-    mask = rearrange(mask.float(), "b 1 h w -> b h w") if mask.ndim == 4 else mask.float()
+    mask = mask.float()
     low, high = (float(end) for end in mask.aminmax())
     if not 0 <= low <= high <= 1:  # false for NaN as well
         raise InputError(f"The mask's values go from {low:g} to {high:g}; 0 (keep) to 1 (restyle) is needed.")

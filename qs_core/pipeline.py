@@ -11,6 +11,7 @@ from torch import Tensor
 from . import pictures
 from .errors import InputError
 from .features.weights import Announce
+from .modes import each_in_plain_mode
 from .networks import Networks, load
 from .randomness import batch_seeds
 from .report import Log
@@ -20,7 +21,7 @@ from .stylizer import Stylizer, complete, default_size
 from .transfer import count_steps, step_function
 
 Tell = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
-Source = str | Path | Image.Image | Tensor
+Source = pictures.Source
 
 
 @dataclass(frozen=True)
@@ -50,24 +51,26 @@ def stylize(
 ) -> Restyled | list[Restyled]:
     """Restyle one picture or several; `options` are the fields of `Settings`.
 
-    A picture is a path, a Pillow image or a (3, H, W) tensor in [-1, 1]. One picture with count 1 gives one `Restyled`,
-    else a list, picture by picture, seed by seed (`seed`, `seed` + 1, …). A result does not depend on its neighbours.
+    A picture is a path, an open file, bytes, a Pillow image, a NumPy array (H, W, 3) of 8 or 16 bit or of floats in
+    [0, 1], or a (3, H, W) tensor in [-1, 1]. One picture with count 1 gives one `Restyled`, else a list, picture by
+    picture, seed by seed (`seed`, `seed` + 1, …). A result does not depend on its neighbours.
     `mask`, one for all pictures or one for each, is white where they are restyled and black where they stay as they
-    are: a path, a Pillow image or an (H, W) tensor in [0, 1], of its picture's aspect. `announce` is given a sentence
+    are: any of these forms, (H, W) in [0, 1], of its picture's aspect. `announce` is given a sentence
     before each download that the chosen CLIP needs. A `stylizer` given to several calls loads the same networks once
     and inverts the same picture once.
     Raises InputError for bad input, NonFiniteError where sampling diverges, MemoryShortage for want of memory.
     """
-    single = _is_one(images)
+    single = pictures.is_one(images)
     try:
         settings = Settings(prompts=prompt, **options)
     except TypeError as error:
         raise InputError(f"{error}. The options are the fields of Settings.") from None
-    masks = [] if mask is None else [mask] if _is_one(mask) else list(mask)
+    masks = [] if mask is None else [mask] if pictures.is_one(mask) else list(mask)
     results = list(run([images] if single else list(images), settings, progress, masks, announce, stylizer))
     return results[0] if single and settings.count == 1 else results
 
 
+@each_in_plain_mode
 def run(
     images: Sequence[Source],
     settings: Settings,
@@ -83,9 +86,9 @@ def run(
     """
     begun = time.perf_counter()
     masks = _match(masks, len(images))
-    sizes = {_size(image) for image in images}
+    sizes = {pictures.size_of(image) for image in images}
     for mask in dict.fromkeys(mask for mask in masks if isinstance(mask, str | Path)):
-        pictures.size(mask)
+        pictures.size_of(mask)
     networks = stylizer.load(settings, announce) if stylizer else load(settings, announce).without_text()
     stylizer = stylizer or Stylizer(networks.model, inversions=1)
     _refuse(sizes, settings, networks)
@@ -105,7 +108,8 @@ def _restyle(
     progress: Tell | None,
 ) -> Iterator[Restyled]:
     """The results of one picture, seed by seed, each portion as it is done."""
-    original, seeds = _open(image), batch_seeds(s.seed, s.count)
+    short_side = s.size or default_size(networks.model) if mask is None and s.output_size == "network" else None
+    original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
     blend = prepared.blend(s.strength, _open_mask(mask, *original.shape[-2:]))
     terms = make_terms(s, networks.model, networks.text, *prepared.source.shape[-2:], networks.of_losses)
@@ -140,28 +144,6 @@ def _refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> Non
         make_terms(s, networks.model, networks.text, *size, networks.of_losses)
 
 
-def _size(image: Source) -> tuple[int, int]:
-    """Height and width, but for the turn that a header may ask for; of a file by its header alone."""
-    if isinstance(image, Tensor):
-        return tuple(_open(image).shape[-2:])
-    return image.size[::-1] if isinstance(image, Image.Image) else pictures.size(image)
-
-
-def _open(image: Source) -> Tensor:
-    """(1, 3, H, W) in [-1, 1]."""
-    if isinstance(image, Image.Image):
-        return pictures.from_image(image)[None]
-    if isinstance(image, Tensor):
-        if image.ndim != 3 or image.shape[0] != 3:
-            raise InputError(f"A picture tensor has shape {tuple(image.shape)}; (3, height, width) is needed.")
-        return image[None].float()
-    return pictures.read(image)[None]
-
-
-def _is_one(given: Source | Sequence[Source]) -> bool:
-    return isinstance(given, str | Path | Image.Image | Tensor)
-
-
 def _match(masks: Sequence[Source], count: int) -> list[Source | None]:
     """The mask of each picture; None where there is none."""
     if not masks:
@@ -175,10 +157,7 @@ def _open_mask(mask: Source | None, height: int, width: int) -> Tensor | None:
     """(1, 1, H, W) in [0, 1] for a picture of that size."""
     if mask is None:
         return None
-    if isinstance(mask, Image.Image):
-        mask = pictures.mask_from_image(mask)
-    elif not isinstance(mask, Tensor):
-        mask = pictures.read_mask(mask)
+    mask = pictures.take_mask(mask)
     fitting = pictures.mask_of(mask, height, width)
     if len(fitting) != 1:
         raise InputError(f"A mask tensor has shape {tuple(mask.shape)}; (height, width) is needed.")

@@ -62,4 +62,4 @@ def rewind(generators: Generators, states: Sequence[Tensor]) -> None:
 
 
 def _rows(draw, shape: Sequence[int], generators: Generators) -> Tensor:
-    return torch.stack([draw(tuple(shape), generator=g) for g in generators])
+    return torch.stack([draw(tuple(shape), generator=g, dtype=torch.float32) for g in generators])

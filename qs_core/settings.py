@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
 from typing import Any
 
 from torch.nn import Module
 
+from . import values
 from .errors import InputError
 from .features.clip import TextDirection
 from .losses import BY_KIND, LOSSES
@@ -51,7 +52,7 @@ class Settings(LossSettings):
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
     trust_radius: float = 0.1  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
-    seed: int = 0
+    seed: int = 0  # None: a new one by chance, which the report tells
     count: int = 1
     device: str = "auto"
     dtype: str = "auto"
@@ -66,9 +67,12 @@ class Settings(LossSettings):
     def __post_init__(self):
         """Take the obvious types for the stated ones, and refuse what needs no network to be refused."""
         give = partial(object.__setattr__, self)  # the usual way in a frozen dataclass
-        give("prompts", (self.prompts,) if isinstance(self.prompts, str) else tuple(self.prompts))
-        give("prompt_weights", tuple(self.prompt_weights))
+        give("prompts", values.phrases(self.prompts))
+        give("prompt_weights", values.numbers("prompt_weights", self.prompt_weights))
         give("steps", str(self.steps))
+        give("seed", values.seed(self.seed))
+        for setting in fields(self):
+            give(setting.name, values.plain(setting.name, getattr(self, setting.name), setting.type))
         for option in OPTIONS:
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well

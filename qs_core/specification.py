@@ -6,7 +6,7 @@ architecture, or guessed by rule, in this order.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +15,9 @@ from . import checkpoints, demo, unets
 from .checkpoints.contents import require_weight
 from .errors import InputError, UnsupportedCheckpoint
 from .known import Known, Signature, by_file, by_sha256, by_signature
+from .paths import exists, expanded, require_possible
 from .schedule import NOISE
+from .unets import diffusers
 
 LOOKED_UP, BY_SHAPES = "looked up", "looked up by shapes"  # as this very file's; as that of others with these shapes
 ORIGINS = ("given", "read", "stated", LOOKED_UP, BY_SHAPES, "guessed")
@@ -50,6 +52,7 @@ class Specification:
     parameters: int
     origins: Mapping[str, str]
     known: tuple[Known, ...]  # the published files of this architecture
+    notes: tuple[str, ...] = ()  # what was chosen in the file, a clause each
 
     @property
     def family(self) -> str:
@@ -69,10 +72,12 @@ class Specification:
     def rows(self) -> list[tuple[str, object, str]]:
         """(name, value, origin) of every value of the configuration."""
         shapes = {f.name: getattr(self.config, f.name) for f in fields(self.config) if f.name not in unets.HEADS}
+        shapes = {name: value for name, value in shapes.items() if value is not None}
         read = {"family": self.family, "parameters": self.parameters, **shapes}
         return [
             *((name, value, "read") for name, value in read.items()),
             *((name, value, self.origins[name]) for name, value in self.options.items()),
+            *(("note", note, "") for note in self.notes),
         ]
 
 
@@ -85,14 +90,27 @@ def inspect(path: str | Path = demo.NAME, **given) -> Specification:
 
 
 def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str, Tensor]]:
-    """The specification of a file and its state dict."""
-    path = demo.UNET if str(path) == demo.NAME else Path(path)
+    """The specification of a file, or of a folder that diffusers saved, and its state dict."""
+    path = located(path)
     known = by_file(path.name)
-    if known and not path.exists():
+    if known and not exists(path):
         there = " Put it there." if known.source else f" {known.note}."
         raise InputError(f"No model file at {path}. {known.advice}{there}")
-    state, header = checkpoints.read(path)
-    return specify(state, header, path.name, lambda: checkpoints.sha256(path), **given), state
+    found, header = checkpoints.find(path)
+    notes, state = [found.choice] if found.choice else [], found.state
+    if diffusers.detect(state):
+        stated = diffusers.stated(path)
+        if stated is None:
+            notes.append(f"taken as one of Ho et al.'s networks, as no {diffusers.CONFIG} is beside it")
+        state, header = diffusers.renamed(state), {**(stated or {}), **header}
+    specification = specify(state, header, path.name, lambda: checkpoints.sha256(path), **given)
+    return replace(specification, notes=tuple(notes)), state
+
+
+def located(path: str | Path) -> Path:
+    """The file that is meant: the built-in model's for "demo", a folder's own for one that diffusers saved."""
+    path = demo.UNET if str(path) == demo.NAME else expanded(path)
+    return (diffusers.file_in(path) if exists(path) and path.is_dir() else None) or path
 
 
 def convert(source: str | Path, target: str | Path, **given) -> Specification:
@@ -100,7 +118,8 @@ def convert(source: str | Path, target: str | Path, **given) -> Specification:
 
     Weights keep their type. Raises InputError for a target that is there, or has another suffix.
     """
-    target = Path(target)
+    target = expanded(target)
+    require_possible(target)
     if target.suffix.lower() not in (".safetensors", ".sft"):
         raise InputError(f"{target}: the converted file is a safetensors file; give a name ending in .safetensors.")
     if target.exists():

@@ -5,6 +5,7 @@ progress, preview and cancel. Batches are walked in portions that fit into memor
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -140,10 +141,17 @@ class Stylizer:
 
     def __init__(self, model: Model | None = None, host: Host = LOCAL, inversions: int = 32):
         self.model, self.host, self.cache = model, host, InversionCache(inversions) if inversions else None
-        self._choice, self._networks = None, None
+        self._choice, self._networks, self._lock = None, None, threading.RLock()
 
     def load(self, s: Settings, announce: Announce | None = None) -> Networks:
-        """The settings' networks, loaded unless they are the same as before, and their phrases embedded."""
+        """The settings' networks, loaded unless they are the same as before, and their phrases embedded.
+
+        Threads may share what is loaded, as long as all name the same networks.
+        """
+        with self._lock:
+            return self._load(s, announce)
+
+    def _load(self, s: Settings, announce: Announce | None) -> Networks:
         choice = networks.choice(s)
         if choice == self._choice:
             return self._networks.reading(s)

@@ -31,7 +31,7 @@ STILL = 1e-5  # between embeddings of length 1, which float32 has to some 1e-6
 
 def luminance(pictures: Tensor) -> Tensor:
     """(B, H, W) in [0, 1]: Rec. 709's weights on the values as they are, which are not made linear first."""
-    weights = torch.tensor(REC_709, device=pictures.device)
+    weights = torch.tensor(REC_709, dtype=torch.float32, device=pictures.device)
     return torch.einsum("bchw,c->bhw", (_checked(pictures) + 1) / 2, weights)
 
 

@@ -1,15 +1,19 @@
 """Packaging: what is installed, what must never be, and how big the built-in models are."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
+from qs_core import demo
 from qs_core.report import VERSION
 
 ROOT = Path(__file__).parent.parent
@@ -107,3 +111,67 @@ def test_the_built_in_models_are_small_half_precision_and_theirs_alone():
 @pytest.mark.parametrize("name", ["README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "Makefile", ".ci/run"])
 def test_a_stranger_finds(name):
     assert (ROOT / name).is_file()
+
+
+def packages(python: Path | str) -> Path:
+    """Where that Python's packages are."""
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(subprocess.run([python, "-c", ask], check=True, capture_output=True, text=True).stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel that `pip install .` makes of what others have of this folder."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # without what was built here before
+    source.mkdir()
+    for name in ("qs_core", "nodes", "tools", "tests", "web", "locales", "workflows", "docs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("__init__.py", "pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
+        shutil.copy(ROOT / name, source / name)
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--retries", "1", "-w", str(folder), str(source)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    if done.returncode and re.search(UNREACHABLE, done.stdout + done.stderr):
+        pytest.skip("no package index can be reached for setuptools")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = folder.glob("*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def programs(wheel) -> Path:
+    """The folder of programs of a new environment that has the wheel, and the requirements from this one."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(wheel.parent / "venv")], check=True)
+    folder = wheel.parent / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    (packages(folder / "python") / "requirements.pth").write_text(str(packages(sys.executable)))
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "python")]
+    done = subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class TestWheel:
+    """What `pip install .` gives."""
+
+    def run(self, folder: Path, *command) -> subprocess.CompletedProcess:
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=folder, env=environment)
+
+    def test_it_holds_the_library_with_its_models_and_nothing_else(self, wheel):
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "qs_core").rglob("*") if path.is_file()}
+        with zipfile.ZipFile(wheel) as archive:
+            held = {name for name in archive.namelist() if ".dist-info/" not in name}
+        assert held == {name for name in files if "__pycache__" not in name}
+
+    def test_the_command_restyles_a_picture_elsewhere(self, programs, tmp_path):
+        shutil.copy(next(iter(demo.PICTURES.values())), tmp_path / "p.jpg")
+        quick = ["--prompt", "golden", "--size", "32", "--steps", "4", "--skip", "2", "--crops", "4"]
+        done = self.run(tmp_path, programs / "qs-style", "stylize", "p.jpg", *quick, "--output", "o.png")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "o.png").is_file()
+        wrong = self.run(tmp_path, programs / "qs-style", "nonsense")
+        assert wrong.returncode == 2 and wrong.stderr.startswith("qs-style: ")
+
+    def test_python_finds_it_there(self, programs, tmp_path):
+        found = self.run(tmp_path, programs / "python", "-c", "import qs_core; print(qs_core.__file__)")
+        assert Path(found.stdout.strip()).is_relative_to(programs.parent)

@@ -7,7 +7,6 @@ is only brought into memory where it is used.
 import hashlib
 import json
 import os
-import uuid
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import InputError, UnsupportedCheckpoint
+from ..paths import expanded, is_file, partial
 from . import torch_files
-from .contents import check_claims, check_count, unwrap
+from .contents import Found, check_claims, check_count, unwrap
 
 SUFFIXES = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
 CONFIG, CHECKSUM = "qs_config", "qs_crc32"  # our entries in a safetensors header
@@ -45,8 +45,14 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     The format is told by the first bytes, not by the name. Raises InputError for a missing file, UnsupportedCheckpoint
     for a broken or unsafe one.
     """
-    path = Path(path)
-    if not _is_file(path):
+    found, header = find(path)
+    return found.state, header
+
+
+def find(path: str | Path) -> tuple[Found, dict]:
+    """As `read`, with where in the file the weights were."""
+    path = expanded(path)
+    if not is_file(path):
         raise InputError(f"No model file at {path}. Give the path of a .safetensors or .pt checkpoint, or 'demo'.")
     with path.open("rb") as file:
         first = file.read(512)
@@ -55,16 +61,9 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         content, header = torch_files.read(path, first), {}
     else:
         content, header = _read_safetensors(path)
-    state = unwrap(content, path)
-    check_claims(state, path)
-    return state, header
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # e.g. a name that is too long for the file system
-        return False
+    found = unwrap(content, path)
+    check_claims(found.state, path)
+    return found, header
 
 
 def _refuse_foreign(first: bytes, path: Path) -> None:
@@ -139,17 +138,17 @@ def write(path: str | Path, state: Mapping[str, Tensor], config: Mapping) -> Non
     The checksum is a CRC-32 of the configuration and of every tensor's name, type, shape and bytes.
     Raises InputError where no file can be written.
     """
-    path, text = Path(path), json.dumps(config)
-    partial = path.with_name(f".{uuid.uuid4().hex}.partial")
+    path, text = expanded(path), json.dumps(config)
+    unfinished = partial(path)
     try:
-        save_file(dict(state), partial, {"format": "pt", CONFIG: text, CHECKSUM: _checksum(state, text)})
+        save_file(dict(state), unfinished, {"format": "pt", CONFIG: text, CHECKSUM: _checksum(state, text)})
         os.umask(mask := os.umask(0))
-        partial.chmod(0o666 & ~mask)  # as any new file; safetensors lets only the owner read it
-        os.replace(partial, path)
+        unfinished.chmod(0o666 & ~mask)  # as any new file; safetensors lets only the owner read it
+        os.replace(unfinished, path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"Cannot write {path} ({error}). Choose a writable place with room for it.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _checksum(state: Mapping[str, Tensor], text: str) -> str:
@@ -163,7 +162,7 @@ def _checksum(state: Mapping[str, Tensor], text: str) -> str:
 
 def sha256(path: str | Path) -> str:
     """The file's SHA-256 in hexadecimal."""
-    with Path(path).open("rb") as file:
+    with expanded(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 
 

@@ -175,7 +175,7 @@ def text_direction(
         raise InputError(f"The prompt {source_prompt!r} is what the picture is already; that gives no direction.")
     if not sum(weights) > 0:
         raise InputError(f"The prompt weights sum to {sum(weights)}; they need a sum above 0.")
-    share = torch.tensor(weights, device=clip.device) / sum(weights)
+    share = torch.tensor(weights, dtype=torch.float32, device=clip.device) / sum(weights)
     targets = torch.stack([clip.encode_text(prompt, templates) for prompt in prompts])
     return TextDirection(
         clip, clip.encode_text(source_prompt, templates), targets, share, source_prompt, tuple(prompts)

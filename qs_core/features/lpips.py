@@ -17,6 +17,8 @@ from torch.nn import Module
 from .. import checkpoints
 from ..checkpoints.contents import require_same, require_weight
 from ..errors import InputError
+from ..modes import loads
+from ..paths import expanded, is_file
 from .weights import load_exactly
 
 # By which pictures in [-1, 1] are brought to the backbone's input.
@@ -64,6 +66,7 @@ class LPIPS(Module):
         return outputs
 
 
+@loads
 def load_lpips(backbone: str | Path, linear: str | Path, device: str | torch.device = "cpu") -> LPIPS:
     """LPIPS 0.1 with AlexNet, in float32, frozen, from two files.
 
@@ -71,7 +74,7 @@ def load_lpips(backbone: str | Path, linear: str | Path, device: str | torch.dev
     alex.pth of version 0.1.
     Raises InputError where a file is missing, saying where it is from; UnsupportedCheckpoint for one of something else.
     """
-    backbone, linear = Path(backbone).expanduser(), Path(linear).expanduser()
+    backbone, linear = expanded(backbone), expanded(linear)
     _require_file(backbone, "AlexNet weights", torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url)
     _require_file(linear, "linear weights of LPIPS", f"lpips/weights/v0.1/alex.pth of {PAGE}")
     state, _ = checkpoints.read(backbone)
@@ -85,7 +88,7 @@ def load_lpips(backbone: str | Path, linear: str | Path, device: str | torch.dev
 
 
 def _require_file(path: Path, what: str, origin: str) -> None:
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"No {what} at {path}. Fetch {origin} and give the path of that file.")
 
 

@@ -24,16 +24,28 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError, UnsupportedCheckpoint
+from ..modes import loads
+from ..paths import expanded, is_file
 from .clip import CLIP, Vocabulary
+from .names import (
+    CONFIG,
+    HUB,
+    TOKENIZER_FILES,
+    WEIGHTS,
+    hub_download,
+    is_folder,
+    on_this_machine,
+    own_name,
+    resolved,
+)
 from .weights import Announce, Download, begin_all, cached, first_line, from_hub, load_exactly, otherwise
 
-CONFIG = "open_clip_config.json"
 # What OpenAI's archives keep beside the weights. Whoever saves their state dict saves these with it.
 OPENAI_FIELDS = {"input_resolution", "context_length", "vocab_size"}
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 INSTEAD = "Or fetch it from there by other means and give the path of that file in place of the tag."
 
 
+@loads
 def load_clip(
     name: str,
     pretrained: str | Path | None = None,
@@ -43,6 +55,8 @@ def load_clip(
 ) -> CLIP:
     """An open_clip model in float32, frozen: a name with `pretrained`, or a folder in open_clip's own format.
 
+    Names are open_clip's own, OpenAI's (ViT-B/16), hf-hub:OWNER/NAME, and local-dir:FOLDER or the folder by itself; the
+    last three have their weights with them, and `pretrained` is not used.
     `pretrained` is one of open_clip's tags for that name, or a file with the state dict of the whole model. A tag whose
     weights are on this machine is loaded from there, without asking the network. `announce` is given one sentence
     before each download begins, and one where a file cannot say what it needs.
@@ -55,8 +69,9 @@ def load_clip(
     Raises InputError for an unknown name or tag and for a download that fails, UnsupportedCheckpoint for a file of
     something else.
     """
+    given, name = name, resolved(name, announce)
     folder = Path(name)
-    if _is_folder(name):
+    if is_folder(name):
         downloads = _check_text_network(name)
         begin_all(downloads, announce)
         network = _create(name, folder, device, downloads, require_pretrained=True)
@@ -72,7 +87,7 @@ def load_clip(
         visual.image_size[0] if isinstance(visual.image_size, tuple) else visual.image_size,
         tuple(visual.preprocess_cfg["mean"]),
         tuple(visual.preprocess_cfg["std"]),
-        folder.name if _is_folder(name) else name,
+        folder.name if is_folder(name) and not given.startswith(HUB) else given,
         _vocabulary(folder),
     )
 
@@ -82,8 +97,10 @@ def needed_downloads(name: str, pretrained: str | Path | None = None) -> tuple[D
 
     The network is not asked. Raises InputError for an unknown name or tag.
     """
-    weights = []
-    if not _is_folder(name) and _local_file(name, pretrained) is None:
+    if name.startswith(HUB) and not on_this_machine(name):
+        return (hub_download(name),)
+    name, weights = resolved(name), []
+    if not is_folder(name) and _local_file(name, pretrained) is None:
         path, download = _tagged_weights(name, pretrained)
         weights = [] if path else [download]
     return (*weights, *_text_downloads(name))
@@ -91,38 +108,27 @@ def needed_downloads(name: str, pretrained: str | Path | None = None) -> tuple[D
 
 def is_tag(name: str, pretrained: str) -> bool:
     """Whether `pretrained` is one of open_clip's tags for that name. Raises InputError for an unknown name."""
-    _check_name(name)
-    return bool(open_clip.get_pretrained_cfg(name, pretrained))
+    return bool(open_clip.get_pretrained_cfg(own_name(name), pretrained))
 
 
 def tags_of(name: str) -> list[str]:
     """open_clip's tags for that name."""
-    return open_clip.list_pretrained_tags_by_model(name)
-
-
-def _check_name(name: str) -> None:
-    if name not in open_clip.list_models():
-        raise InputError(f"open_clip has no model {name!r}. Use demo, or a name such as ViT-B-16.")
-
-
-def _is_folder(name: str) -> bool:
-    return (Path(name) / CONFIG).is_file()
+    return open_clip.list_pretrained_tags_by_model(own_name(name))
 
 
 def _identifier(name: str) -> str:
-    return f"local-dir:{Path(name).resolve()}" if _is_folder(name) else name
+    return f"local-dir:{Path(name).resolve()}" if is_folder(name) else name
 
 
 def _local_file(name: str, pretrained: str | Path | None) -> Path | None:
     """The file that `pretrained` names, None for a tag. Raises InputError for an unknown name, and for neither."""
-    _check_name(name)
     tags = ", ".join(tags_of(name)) or "none"
     if not pretrained:
         raise InputError(f"{name} needs weights: give a pretrained tag ({tags}) or a file.")
     if open_clip.get_pretrained_cfg(name, str(pretrained)):
         return None
-    file = Path(pretrained).expanduser()
-    if not file.is_file():
+    file = expanded(pretrained)
+    if not is_file(file):
         raise InputError(f"{name} has no weights {str(pretrained)!r}: it is none of its tags ({tags}), and no file.")
     return file
 
@@ -256,8 +262,8 @@ def _no_false_alarm() -> Iterator[None]:
 def _tokenizer(name: str, downloads: Sequence[Download]) -> object:
     """open_clip's tokenizer. One of Hugging Face that is on this machine is read from there alone."""
     tokenizer, merges = _text_config(name).get("hf_tokenizer_name"), Path(name) / "merges.txt.gz"
-    options = {"bpe_path": str(merges)} if _is_folder(name) and merges.is_file() else {}
-    if tokenizer and (_is_folder(name) or cached(tokenizer, *TOKENIZER_FILES)):
+    options = {"bpe_path": str(merges)} if is_folder(name) and merges.is_file() else {}
+    if tokenizer and (is_folder(name) or cached(tokenizer, *TOKENIZER_FILES)):
         options["local_files_only"] = True
     try:
         return open_clip.get_tokenizer(_identifier(name), **options)
@@ -290,7 +296,7 @@ def _text_downloads(name: str) -> list[Download]:
     network, tokenizer = text.get("hf_model_name"), text.get("hf_tokenizer_name")
     if network and not cached(network, "config.json"):
         found.append(_from_hub(f"The text network's configuration of CLIP {name}", network))
-    if tokenizer and not _is_folder(name) and not cached(tokenizer, *TOKENIZER_FILES):
+    if tokenizer and not is_folder(name) and not cached(tokenizer, *TOKENIZER_FILES):
         found.append(_from_hub(f"The tokenizer of CLIP {name}", tokenizer))
     return found
 
@@ -304,7 +310,7 @@ def _tagged_weights(name: str, tag: str) -> tuple[str | None, Download]:
     what, cfg = f"The weights of CLIP {name} ({tag})", open_clip.get_pretrained_cfg(name, tag)
     if cfg.get("hf_hub"):
         repository, file = os.path.split(cfg["hf_hub"])
-        files = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+        files = WEIGHTS
         if file:
             files = (f"{os.path.splitext(file)[0]}.safetensors", file)
         return cached(repository, *files), from_hub(what, repository, INSTEAD)

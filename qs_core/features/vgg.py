@@ -10,6 +10,8 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
+from ..modes import loads
+from ..paths import expanded, is_file
 from .pixels import standardise
 from .weights import load_exactly
 
@@ -39,6 +41,7 @@ class VGG19(Module):
         return outputs
 
 
+@loads
 def load_vgg(
     path: str | Path | None = None, layers: Sequence[int] = (1, 6), device: str | torch.device = "cpu"
 ) -> VGG19:
@@ -48,8 +51,8 @@ def load_vgg(
     The file is a state dict of torchvision's `vgg19()`, with or without the classifier, or of its `features` alone.
     Raises InputError where there is none, naming file, folder and address; UnsupportedCheckpoint for another network.
     """
-    path = Path(path).expanduser() if path else _cache()
-    if not path.is_file():
+    path = expanded(path) if path else _cache()
+    if not is_file(path):
         raise InputError(
             f"No VGG-19 weights at {path}. Fetch {_url()} and put it at {_cache()}, or give the path of such a file."
         )

@@ -18,6 +18,8 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
+from ..modes import loads
+from ..paths import expanded, is_file
 from .pixels import standardise
 from .weights import Announce, Download, cached, from_hub, load_exactly
 
@@ -82,6 +84,7 @@ class ViT(Module):
         return layer % count
 
 
+@loads
 def load_vit(
     name: str = DINO,
     pretrained: str | Path | None = None,
@@ -135,8 +138,8 @@ def _find(name: str, pretrained: str | Path | None, announce: Announce | None) -
         return Path(
             path or _download(name).fetch(lambda: huggingface_hub.hf_hub_download(repository, FILES[0]), announce)
         )
-    path = Path(pretrained).expanduser() if pretrained else None
-    if path is None or not path.is_file():
+    path = expanded(pretrained) if pretrained else None
+    if path is None or not is_file(path):
         told = f"No file at {path}" if path else f"{name} needs weights"
         raise InputError(
             f"{told}. Fetch {FILES[0]} from {_download(name).address} and give its path, or choose {HUB!r} to have it "

@@ -6,11 +6,13 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
+from .. import values
 from ..errors import InputError
 from ..features.clip import TextDirection
 from ..protocol import Model
 from .base import Loss, Term
 
+KINDS = {"weight": float, "number": float, "whole": int}
 REFERENCE_AREA = 256 * 256  # the picture size at which weights are quoted
 
 
@@ -38,7 +40,12 @@ class Option:
     widget_default: Any = None  # another one than the library's
 
     def stored(self, value: Any) -> Any:
-        """What `Settings` holds of a given value."""
+        """What `Settings` holds of a given value. Raises InputError for another kind of value."""
+        if self.kind == "range":
+            value = values.numbers(self.name, value)
+        elif self.kind in KINDS:
+            kind = KINDS[self.kind]
+            value = values.plain(self.name, value, kind | None if self.default is None else kind)
         if self.kind == "whole" and value is not None and value < self.low:
             raise InputError(f"{self.name} {value}: at least {self.low:g} is needed.")
         return self.parse(value) if self.parse else value

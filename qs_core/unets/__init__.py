@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..checkpoints.contents import require_same, require_weight, shown
 from ..errors import InputError, UnsupportedCheckpoint
-from . import adm, ddpm
+from . import adm, ddpm, diffusers
 
 UNet = adm.ADMUNet | ddpm.DDPMUNet
 Config = adm.ADMConfig | ddpm.DDPMConfig
@@ -36,7 +36,7 @@ RELATIVES = {
     "model.diffusion_model.": "a latent-diffusion model (Stable Diffusion family), and this pack needs a pixel U-Net",
     "transformer_blocks.": "the U-Net of a latent-diffusion model, and this pack needs a pixel U-Net",
     "lora_": "a LoRA, an addition to another model",
-    "down_blocks.": "a U-Net with the names of the diffusers library, which are not read; use the original checkpoint",
+    "down_blocks.": "a U-Net of the diffusers library, but none of Ho et al.'s, which alone are read of these",
     "all_modules.": "a score-SDE network, another family",
     "first_stage_model.": "an autoencoder of latent diffusion",
     "encoder.down.": "an autoencoder (VAE)",
@@ -54,6 +54,7 @@ def load(
     `overrides` replace what shapes cannot tell: num_heads, num_head_channels, use_new_attention_order.
     Raises UnsupportedCheckpoint for any other kind of network.
     """
+    state = diffusers.renamed(state) if diffusers.detect(state) else state
     return build(read_config(state, name, **overrides), dict(state), name, dtype)
 
 
@@ -62,6 +63,8 @@ def read_config(state: Mapping[str, Tensor], name: str, **overrides) -> Config:
     family = _family(state, name)
     if overrides.get("num_heads"):
         overrides = {"num_head_channels": 0, **overrides}
+    elif (overrides.get("num_head_channels") or 0) > 0 and family.name == "adm":
+        overrides = {"num_heads": 0, **overrides}
     try:
         return family.read_config(state, **overrides)
     except InputError as error:
@@ -96,7 +99,7 @@ def check(config: Config, state: Mapping[str, Tensor], name: str) -> UNet:
     family = family_of(config)
     try:
         with torch.device("meta"):
-            network = family.network(config)
+            network = family.network(config).float()  # whatever the default number format is
     except InputError as error:
         raise type(error)(f"{name}: {error}") from error
     except Exception as error:  # e.g. channels that cannot be grouped
@@ -116,6 +119,12 @@ def _family(state: Mapping[str, Tensor], name: str) -> Family:
     return family
 
 
+def channels_told(count: int) -> str:
+    """What a U-Net is that takes so many channels, as a clause."""
+    what = {1: "draws grey pictures", 4: "works on a VAE's latents", 6: "is a super-resolution U-Net"}
+    return f"{what.get(count, 'takes other inputs')} ({count} input channel{'s' * (count > 1)}), and 3 are needed"
+
+
 def _no_shapes(name: str, kind: str, error: Exception) -> UnsupportedCheckpoint:
     what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return UnsupportedCheckpoint(
@@ -127,12 +136,10 @@ def _refuse_relatives(state: Mapping[str, Tensor], name: str) -> None:
     for part, what in RELATIVES.items():
         if any(key.startswith(part) or f".{part}" in key for key in state):
             raise UnsupportedCheckpoint(f"{name} is {what}. {ADVICE}")
-    first = state.get("input_blocks.0.0.weight")
+    first = state.get("input_blocks.0.0.weight", state.get("conv_in.weight"))
     if first is None or first.ndim != 4:
         return
-    if first.shape[1] == 6:
-        raise UnsupportedCheckpoint(f"{name} is a super-resolution U-Net (6 input channels). {ADVICE}")
     if first.shape[1] != 3:
-        raise UnsupportedCheckpoint(f"{name} takes {first.shape[1]} channels, so it is no pixel U-Net. {ADVICE}")
-    if "output_blocks.0.0.in_layers.0.weight" not in state:
+        raise UnsupportedCheckpoint(f"{name} {channels_told(first.shape[1])}. {ADVICE}")
+    if "input_blocks.0.0.weight" in state and "output_blocks.0.0.in_layers.0.weight" not in state:
         raise UnsupportedCheckpoint(f"{name} is a classifier (an encoder without decoder). {ADVICE}")

@@ -4,10 +4,9 @@ Attention runs through torch's fused kernel instead of a checkpoint function tha
 the whole network stays frozen while a gradient passes through it.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -30,6 +29,7 @@ from torch.nn import (
 from torch.nn.functional import scaled_dot_product_attention
 
 from ..errors import InputError
+from .layouts import attention_widths, decoder_levels, encoder_levels, irregular_attention
 from .recompute import run
 
 
@@ -39,7 +39,7 @@ class ADMConfig:
 
     num_channels: int  # width of the time embedding and of multiplier 1
     channel_mult: tuple[float, ...]
-    num_res_blocks: int
+    num_res_blocks: int | tuple[int, ...]  # on every level, or for each
     attention_factors: tuple[int, ...]  # down-sampling factors at which attention blocks stand
     out_channels: int  # 6 = learned variance, 3 = fixed
     use_scale_shift_norm: bool
@@ -49,6 +49,21 @@ class ADMConfig:
     num_head_channels: int = 64
     num_heads: int = 0  # used where num_head_channels is 0 or, as guided-diffusion has it, -1
     use_new_attention_order: bool = False
+    embed_channels: int | None = None  # width of the embedding behind its first layer; 4 · num_channels if None
+    attends: tuple[str, ...] | None = None  # the very blocks with attention, where it does not stand by levels
+
+    @property
+    def width(self) -> int:
+        """Channels of the timestep's embedding."""
+        return self.embed_channels or 4 * self.num_channels
+
+    def res_blocks(self, level: int) -> int:
+        """Residual blocks of an encoder's level; a decoder's has one more."""
+        return self.num_res_blocks if isinstance(self.num_res_blocks, int) else self.num_res_blocks[level]
+
+    def has_attention(self, block: str, factor: int | None = None) -> bool:
+        """Whether attention stands in a block, such as input_blocks.4, at a down-sampling factor."""
+        return block in self.attends if self.attends is not None else factor is None or factor in self.attention_factors
 
     def heads(self, channels: int) -> int:
         """Attention heads over that many channels. Raises InputError where they do not divide evenly."""
@@ -113,7 +128,7 @@ class ResBlock(Module):
         emb_channels = out_channels * (2 if c.use_scale_shift_norm else 1)
         self.scale_shift = c.use_scale_shift_norm
         self.in_layers = Sequential(Norm(channels), SiLU(), Conv2d(channels, out_channels, 3, padding=1))
-        self.emb_layers = Sequential(SiLU(), Linear(4 * c.num_channels, emb_channels))
+        self.emb_layers = Sequential(SiLU(), Linear(c.width, emb_channels))
         # Identity stands where the published networks have dropout: it keeps the published key names.
         self.out_layers = Sequential(
             Norm(out_channels), SiLU(), Identity(), Conv2d(out_channels, out_channels, 3, padding=1)
@@ -199,15 +214,13 @@ class ADMUNet(Module):
         super().__init__()
         self.config = c = config
         self.multiple = 2 ** (len(c.channel_mult) - 1)
-        width = 4 * c.num_channels
-        self.time_embed = Sequential(Linear(c.num_channels, width), SiLU(), Linear(width, width))
+        self.time_embed = Sequential(Linear(c.num_channels, c.width), SiLU(), Linear(c.width, c.width))
         if c.num_classes:
-            self.label_emb = Embedding(c.num_classes, width)
+            self.label_emb = Embedding(c.num_classes, c.width)
         self.input_blocks, self.layers = self._encoder()
         deepest = self.layers[-1].channels
-        self.middle_block = Block(
-            ResBlock(c, deepest, deepest), AttentionBlock(c, deepest), ResBlock(c, deepest, deepest)
-        )
+        attention = [AttentionBlock(c, deepest)] if c.has_attention("middle_block") else []
+        self.middle_block = Block(ResBlock(c, deepest, deepest), *attention, ResBlock(c, deepest, deepest))
         self.output_blocks = self._decoder()
         first = int(c.channel_mult[0] * c.num_channels)
         self.out = Sequential(Norm(first), SiLU(), Conv2d(first, c.out_channels, 3, padding=1))
@@ -218,11 +231,11 @@ class ADMUNet(Module):
         blocks = [Block(Conv2d(c.in_channels, channels, 3, padding=1))]
         layers = [Layer(0, "conv", 0, 0, 1, channels)]
         for level, mult in enumerate(c.channel_mult):
-            for block in range(c.num_res_blocks):
+            for block in range(c.res_blocks(level)):
                 out = int(mult * c.num_channels)
                 modules = [ResBlock(c, channels, out)]
                 channels = out
-                if factor in c.attention_factors:
+                if c.has_attention(f"input_blocks.{len(blocks)}", factor):
                     modules.append(AttentionBlock(c, channels))
                 blocks.append(Block(*modules))
                 layers.append(Layer(len(layers), "res", level, block, factor, channels))
@@ -239,13 +252,13 @@ class ADMUNet(Module):
         skips = [layer.channels for layer in self.layers]
         channels, factor, blocks = skips[-1], self.multiple, []
         for level, mult in reversed(list(enumerate(c.channel_mult))):
-            for block in range(c.num_res_blocks + 1):
+            for block in range(c.res_blocks(level) + 1):
                 out = int(mult * c.num_channels)
                 modules = [ResBlock(c, channels + skips.pop(), out)]
                 channels = out
-                if factor in c.attention_factors:
+                if c.has_attention(f"output_blocks.{len(blocks)}", factor):
                     modules.append(AttentionBlock(c, channels))
-                if level and block == c.num_res_blocks:
+                if level and block == c.res_blocks(level):
                     modules.append(
                         ResBlock(c, channels, channels, "up") if c.resblock_updown else UpsampleConv(channels)
                     )
@@ -304,57 +317,43 @@ def read_config(state: Mapping[str, Tensor], **overrides) -> ADMConfig:
     """The configuration that names and shapes tell; the rest by rule, or by `overrides`.
 
     Head count and attention order cannot be read from shapes: the rule is 64 channels a head, one head for the plain
-    128-channel networks with attention on one level, four for the 128-channel ones with two blocks and three levels.
+    128-channel networks with attention on one level and where 64 does not divide, four for the 128-channel ones with
+    two blocks and three levels.
     """
     num_channels = state["time_embed.0.weight"].shape[1]
-    blocks_per_level, updown = _decoder_levels(state)
-    encoder = _encoder_levels(len(blocks_per_level), blocks_per_level[0] - 1)
+    blocks_per_level, updown = decoder_levels(state)
+    res = tuple(blocks - 1 for blocks in reversed(blocks_per_level))
+    encoder = encoder_levels(res)
     mult = tuple(
         state[f"input_blocks.{indices[0]}.0.out_layers.3.weight"].shape[0] / num_channels for indices in encoder
     )
     attention = tuple(2**k for k, indices in enumerate(encoder) if f"input_blocks.{indices[0]}.1.qkv.weight" in state)
     first = state["input_blocks.1.0.emb_layers.1.weight"].shape[0]
     scale_shift = first == 2 * state["input_blocks.1.0.out_layers.3.weight"].shape[0]
-    res = blocks_per_level[0] - 1
-    read = {
-        "num_channels": num_channels,
-        "channel_mult": mult,
-        "num_res_blocks": res,
-        "attention_factors": attention,
-        "out_channels": state["out.2.weight"].shape[0],
-        "use_scale_shift_norm": scale_shift,
-        "resblock_updown": updown,
-        "num_classes": state["label_emb.weight"].shape[0] if "label_emb.weight" in state else 0,
-        "in_channels": state["input_blocks.0.0.weight"].shape[1],
-        **_guess_heads(num_channels, res, attention, scale_shift),
-    }
-    return ADMConfig(**{**read, **overrides})
+    width = state["time_embed.0.weight"].shape[0]
+    config = ADMConfig(
+        num_channels=num_channels,
+        channel_mult=mult,
+        num_res_blocks=res[0] if len(set(res)) == 1 else res,
+        attention_factors=attention,
+        out_channels=state["out.2.weight"].shape[0],
+        use_scale_shift_norm=scale_shift,
+        resblock_updown=updown,
+        num_classes=state["label_emb.weight"].shape[0] if "label_emb.weight" in state else 0,
+        in_channels=state["input_blocks.0.0.weight"].shape[1],
+        embed_channels=None if width == 4 * num_channels else width,
+        **_guess_heads(num_channels, res[0], attention, scale_shift, attention_widths(state)),
+    )
+    return replace(config, attends=irregular_attention(state, res, attention), **overrides)
 
 
-def _decoder_levels(state: Mapping[str, Tensor]) -> tuple[list[int], bool]:
-    """Decoder blocks per level, deepest first, and whether resampling is done by residual blocks."""
-    numbers = {key.split(".")[1] for key in state if key.startswith("output_blocks.")}
-    count = next(k for k in itertools.count() if str(k) not in numbers)
-    levels, blocks, updown = [], 0, False
-    for k in range(count):
-        blocks += 1
-        by_resblock = any(f"output_blocks.{k}.{m}.in_layers.0.weight" in state for m in (1, 2))
-        by_conv = any(f"output_blocks.{k}.{m}.conv.weight" in state for m in (1, 2))
-        if by_resblock or by_conv:
-            updown = updown or by_resblock
-            levels.append(blocks)
-            blocks = 0
-    return [*levels, blocks], updown
-
-
-def _encoder_levels(levels: int, res: int) -> list[range]:
-    """The residual input blocks' indices per level; the block between two levels down-samples."""
-    return [range(1 + k * (res + 1), 1 + k * (res + 1) + res) for k in range(levels)]
-
-
-def _guess_heads(channels: int, res: int, attention: tuple[int, ...], scale_shift: bool) -> dict[str, int]:
+def _guess_heads(
+    channels: int, res: int, attention: tuple[int, ...], scale_shift: bool, widths: set[int]
+) -> dict[str, int]:
     if channels == 128 and len(attention) == 1 and not scale_shift:
         return {"num_head_channels": 0, "num_heads": 1}
     if channels == 128 and res == 2 and len(attention) == 3:
         return {"num_head_channels": 0, "num_heads": 4}
+    if any(width % 64 for width in widths):
+        return {"num_head_channels": 0, "num_heads": 1}
     return {"num_head_channels": 64}

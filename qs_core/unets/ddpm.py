@@ -241,8 +241,6 @@ def read_config(state: Mapping[str, Tensor], **overrides) -> DDPMConfig:
             f"{told} does not apply: a DDPM U-Net has one attention head, and its shapes tell the rest. Leave it out."
         )
     num_channels, in_channels = state["temb.dense.0.weight"].shape[1], state["conv_in.weight"].shape[1]
-    if in_channels != 3:
-        raise InputError(f"This DDPM U-Net takes {in_channels} channels, so it is no pixel U-Net. Choose one with 3.")
     levels = range(_count(state, "down.{}.block.0.conv1.weight"))
     return DDPMConfig(
         num_channels=num_channels,

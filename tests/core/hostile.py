@@ -942,7 +942,7 @@ another("super-resolution", "(?i)super-resolution", shaped("input_blocks.0.0.wei
 another("classifier", "(?i)classifier", classifier)
 another("latent U-Net", "(?i)latent", latent_input)
 another("latent diffusion", "(?i)latent", {"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3)})
-another("grey pictures", "(?i)1 channel", shaped("input_blocks.0.0.weight", 32, 1, 3, 3))
+another("grey pictures", "(?i)grey", shaped("input_blocks.0.0.weight", 32, 1, 3, 3))
 another("diffusers", "(?i)diffusers", {
     "conv_in.weight": (128, 3, 3, 3), "time_embedding.linear_1.weight": (512, 128),
     "down_blocks.0.resnets.0.norm1.weight": (128,), "up_blocks.0.resnets.0.conv1.weight": (512, 1024, 3, 3),

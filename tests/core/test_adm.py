@@ -210,7 +210,7 @@ def test_another_kind_of_network_is_refused_by_its_keys():
 
 def test_a_latent_unet_is_refused_by_its_channels(weights):
     state = {**weights("adm_plain"), "input_blocks.0.0.weight": torch.zeros(32, 4, 3, 3)}
-    with pytest.raises(InputError, match="takes 4 channels"):
+    with pytest.raises(InputError, match="works on a VAE's latents .4 input channels."):
         unets.load(state)
 
 
@@ -226,3 +226,42 @@ def test_class_labels_change_the_embedding():
     t = torch.zeros(1)
     labelled = network.embed(t, torch.tensor([1]))
     torch.testing.assert_close(labelled - network.embed(t), network.label_emb.weight[1:2])
+
+
+class TestOtherLayouts:
+    """Block and level layouts that the architecture's forward pass runs, though guided-diffusion's flags have none."""
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"num_res_blocks": (1, 2, 3)},
+            {"num_res_blocks": (2, 1, 1), "resblock_updown": False, "attention_factors": (4,)},
+            {"embed_channels": 64},
+            {"attends": ()},
+            {"attends": ("input_blocks.3", "output_blocks.0")},
+            {"attends": ("middle_block", "output_blocks.5"), "attention_factors": ()},
+            {"channel_mult": (1,), "num_res_blocks": 2},
+            {"channel_mult": (2, 1, 3), "num_res_blocks": (1, 1, 2), "num_classes": 5, "embed_channels": 96},
+        ],
+    )
+    @pytest.mark.parametrize("scale_shift", [True, False])
+    def test_a_network_survives_its_state_dict(self, changes, scale_shift):
+        torch.manual_seed(0)
+        plain = dict(num_channels=32, channel_mult=(1, 2, 2), num_res_blocks=1, attention_factors=(2,), out_channels=6)
+        options = {**plain, "resblock_updown": True, "num_head_channels": 32, **changes}
+        network = ADMUNet(ADMConfig(use_scale_shift_norm=scale_shift, **options)).eval()
+        loaded = unets.load(network.state_dict(), num_head_channels=32)
+        x, t = torch.randn(2, 3, 16, 24), torch.tensor([3.0, 900.0])
+        with torch.no_grad():
+            assert torch.equal(loaded(x, t), network(x, t))
+        outputs = loaded.encode(x, t)
+        for layer, output in zip(loaded.layers, outputs, strict=True):
+            assert output.shape[1:] == (layer.channels, 16 // layer.factor, 24 // layer.factor)
+
+    @pytest.mark.parametrize(
+        "count, told", [(1, "draws grey pictures .1 input channel."), (4, "VAE's latents"), (6, "super-resolution")]
+    )
+    def test_other_inputs_are_refused_with_the_true_reason(self, weights, count, told):
+        state = {**weights("adm_plain"), "input_blocks.0.0.weight": torch.zeros(32, count, 3, 3)}
+        with pytest.raises(InputError, match=f"{told}.* 3 are needed"):
+            unets.load(state)

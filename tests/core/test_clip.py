@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
 from qs_core.errors import InputError, UnsupportedCheckpoint
+from qs_core.features import names
 from qs_core.features.clip import Vocabulary, text_direction
-from qs_core.features.openclip import load_clip, needed_downloads
+from qs_core.features.openclip import is_tag, load_clip, needed_downloads, tags_of
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}  # float32, another batch size
 
@@ -456,3 +457,84 @@ class TestTokenizerOfHuggingFace:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
         with pytest.raises(InputError, match="transformers, which is not installed. Install it"):
             load_clip("tiny", foreign)
+
+
+class TestNames:
+    """Every form of name that open_clip itself takes."""
+
+    @pytest.mark.parametrize(
+        "name, own",
+        [
+            ("ViT-B/16", "ViT-B-16"),
+            ("ViT-L/14@336px", "ViT-L-14-336"),
+            ("vit-b-16", "ViT-B-16"),
+            ("RN50x4", "RN50x4"),
+            ("ViT-B-16-quickgelu", "ViT-B-16-quickgelu"),
+        ],
+    )
+    def test_openais_and_any_case(self, name, own):
+        assert names.own_name(name) == own and "openai" in tags_of(name)
+        assert is_tag(name, "openai") and not is_tag(name, "none")
+
+    def test_every_model_of_open_clip_has_its_own_name(self):
+        for model in open_clip.list_models():
+            assert names.own_name(model) == model
+
+    @pytest.mark.parametrize(
+        "name, told",
+        [
+            ("openai/clip-vit-base-patch16", "is written hf-hub:openai/clip-vit-base-patch16"),
+            ("ViT-X", "open_clip has no model 'ViT-X'"),
+            ("local-dir:/none", "no CLIP in the folder /none"),
+            ("hf-hub:", "is no repository of Hugging Face"),
+            ("hf-hub:a/b/c", "is no repository of Hugging Face"),
+        ],
+    )
+    def test_what_is_none(self, name, told):
+        with pytest.raises(InputError, match=told):
+            load_clip(name, "openai")
+
+    def test_a_workflow_names_no_folder_and_no_repository(self):
+        for name in ("local-dir:/share/x", "hf-hub:a/b"):
+            with pytest.raises(InputError, match="is a repository or a folder, and not taken here"):
+                is_tag(name, "openai")
+
+    @pytest.fixture
+    def saved(self, tmp_path, tiny_clip):
+        text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+        vision = {"layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32}
+        config = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}, "preprocess_cfg": {}}
+        folder = tmp_path / "hub" / "models--some--clip" / "snapshots" / ("0" * 40)
+        folder.mkdir(parents=True)
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        save_file(tiny_clip.network.state_dict(), folder / "open_clip_model.safetensors")
+        refs = folder.parents[1] / "refs"
+        refs.mkdir()
+        (refs / "main").write_text("0" * 40)
+        return folder
+
+    def test_a_folder_by_its_prefix_and_from_home(self, saved, tiny_clip, picture, monkeypatch):
+        monkeypatch.setenv("HOME", str(saved.parent))
+        monkeypatch.setenv("USERPROFILE", str(saved.parent))
+        wanted = tiny_clip.network.visual.state_dict()
+        for name in (f"local-dir:{saved}", str(saved), f"~/{saved.name}", f"local-dir:~/{saved.name}"):
+            found = load_clip(name).network.visual.state_dict()
+            assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+    def test_a_repository_from_the_cache_without_asking_the_network(self, saved, monkeypatch):
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(saved.parents[2]))
+        monkeypatch.setattr("qs_core.features.names.cached", lambda repository, *files: str(saved / files[0]))
+        clip = load_clip("hf-hub:some/clip", announce=pytest.fail)
+        assert clip.name == "hf-hub:some/clip" and needed_downloads("hf-hub:some/clip") == ()
+
+    def test_a_repository_that_must_be_fetched_is_said_first(self, monkeypatch, saved):
+        told = []
+
+        def fetch(repository, allow_patterns):
+            assert repository == "some/other" and told
+            return str(saved)
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+        assert load_clip("hf-hub:some/other", announce=told.append).image_size == 32
+        assert "CLIP hf-hub:some/other will be downloaded from" in told[0]
+        assert [download.what for download in needed_downloads("hf-hub:some/other")] == ["CLIP hf-hub:some/other"]

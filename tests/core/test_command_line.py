@@ -116,6 +116,12 @@ def make_bad_files(folder):
         ([PHOTO, "--num-anchors", "5000"], "5000 anchors"),
         ([PHOTO, "--attend", "7"], "No layer has resolution 7"),
         ([PHOTO, "--device", "cuda:99"], "not available"),
+        ([PHOTO, "--device", "privateuseone:0"], "not available"),
+        ([PHOTO, "--device", "hpu"], "not available"),
+        ([PHOTO, "--device", "nonsense"], "not available"),
+        ([PHOTO, "--device", ""], "not available"),
+        ([PHOTO, "--prompt", "golden::much"], "ends in ::much; give a number there"),
+        ([PHOTO, "--prompt", "golden::2", "--prompt-weight", "2"], "weights are given twice"),
         ([PHOTO, "--crop-area", "0.5,0.1"], "Crop area"),
         ([PHOTO, "--eta", "2", "--sampler", "ddim"], "eta 2.0"),
         ([PHOTO, "--count", "0"], "count 0"),
@@ -217,6 +223,37 @@ def test_strength_0_and_a_black_mask_give_the_very_same_picture(tmp_path):
         out = tmp_path / f"{option[0][2:]}.png"
         assert run(PHOTO, *PROMPT, *QUICK, *option, "--output-size", "original", "--output", out) == 0
         assert np.array_equal(np.asarray(Image.open(out)), source), option
+
+
+class TestWeights:
+    """--prompt "a phrase::2" means what it means in the nodes."""
+
+    def settings(self, tmp_path, *prompts) -> dict:
+        report = tmp_path / "r.json"
+        given = [part for prompt in prompts for part in ("--prompt", prompt)]
+        assert run(PHOTO, *given, *QUICK, "--output", tmp_path / "o.png", "--report", report) == 0
+        return json.loads(report.read_text())["settings"]
+
+    def test_with_and_without(self, tmp_path):
+        told = self.settings(tmp_path, "golden::2", "a sketch with crayon", "mosaic::-0.5")
+        assert told["prompts"] == ["golden", "a sketch with crayon", "mosaic"]
+        assert told["prompt_weights"] == [2, 1, -0.5]
+        assert self.settings(tmp_path, "golden")["prompt_weights"] == []
+
+    def test_another_programs_form_is_words_and_that_is_said(self, tmp_path, capsys):
+        assert self.settings(tmp_path, "golden:2")["prompts"] == ["golden:2"]
+        assert "'golden:2' is read as words; a weight is written golden::2" in capsys.readouterr().err
+
+    def test_an_evaluation_has_none(self, tmp_path, capsys):
+        judge = ["--judge", "ViT-B-16", "--output", str(tmp_path / "o")]
+        assert main(["evaluate", PHOTO, "--prompt", "golden::2", *judge]) == 2
+        assert "each prompt is an edit by itself" in capsys.readouterr().err
+
+
+def test_no_backends_message_is_longer_than_a_line(tmp_path, capsys):
+    for device in ("mps", "xpu", "vulkan", "xla"):
+        line = refused(capsys, PHOTO, *PROMPT, "--output", tmp_path / "o.png", "--device", device)
+        assert "not available" in line and len(line) < 250
 
 
 class TestPresets:

@@ -173,7 +173,7 @@ class TestTheDoor:
             load_model(file, **options)
 
     def test_another_number_of_channels_is_refused(self, weights):
-        with pytest.raises(InputError, match="takes 4 channels, so it is no pixel U-Net"):
+        with pytest.raises(InputError, match="works on a VAE's latents .4 input channels., and 3 are needed"):
             unets.load({**weights("ddpm_small"), "conv_in.weight": torch.zeros(32, 4, 3, 3)})
 
     @pytest.mark.parametrize("key", ["mid.block_1.conv2.weight", "conv_out.weight", "down.1.attn.0.q.weight"])

@@ -32,6 +32,7 @@ ASKED_FOR = """
     ema_0.9999_165000.pt ema_0.9999_056000.pt FeiArt-Handpainted-CG-Diffusion.pt IsometricDiffusionRevrart512px.pt
     256x256_openai_comics_faces_v2.by_alex_spirin_114k.pt ffhq_p2.pt ffhq_baseline.pt ffhq_10m.pt afhqdog_p2.pt
     afhq_dog_4m.pt celeba_hq.ckpt bedroom.ckpt church_outdoor.ckpt ema_diffusion_lsun_church_model-4432000.ckpt
+    ddpm-ema-church-256/diffusion_pytorch_model.safetensors ffhq128_ddpm_130M/last.ckpt horse128_ddpm/last.ckpt
     ema_diffusion_lsun_bedroom_model-2388000.ckpt ema_diffusion_lsun_cat_model-1761000.ckpt human_pixar_t601.pth
     dog_bear_t500.pth imagenet_watercolor_t601.pth
 """.split()
@@ -151,8 +152,10 @@ class TestEveryFile:
     def test_it_names_a_licence_or_says_that_none_is_known(self, known):
         assert known.licence
 
-    def test_the_file_name_is_bare(self, known):
-        assert Path(known.file).name == known.file and Path(known.file).suffix in (".pt", ".pth", ".ckpt")
+    def test_the_file_name_is_bare_unless_others_have_it(self, known):
+        path = Path(known.file)
+        assert path.suffix in (".pt", ".pth", ".ckpt", ".safetensors")
+        assert len(path.parts) == 1 + (path.name in ("last.ckpt", "diffusion_pytorch_model.safetensors"))
 
 
 def test_files_names_and_digests_are_unique():
@@ -182,6 +185,7 @@ def test_look_ups():
     assert by_file("models/256X256_Diffusion_Uncond.PT") is by_file(r"D:\models\256x256_diffusion_uncond.pt") is first
     assert by_sha256(first.sha256.upper()) is first
     assert by_file("my_own.pt") is None and by_file("ema_0.9999_165000.pt") is None  # so may anybody's be named
+    assert by_file("last.ckpt") is None and by_file("diffusion_pytorch_model.safetensors") is None
     assert by_sha256("0" * 64) is None
     assert by_signature(Signature("adm", 1, (1.0,), 1, (), 3, False, False, 0)) == ()
 

@@ -235,7 +235,7 @@ class TestMask:
         with pytest.raises(InputError, match="No picture at none.png"):
             read_mask("none.png")
 
-    @pytest.mark.parametrize("shape", [(20, 30), (1, 20, 30), (1, 1, 20, 30)])
+    @pytest.mark.parametrize("shape", [(20, 30), (1, 20, 30), (1, 1, 20, 30), (1, 20, 30, 1), (20, 30, 1)])
     def test_of_the_pictures_size_it_is_kept(self, shape):
         mask = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         assert torch.equal(mask_of(mask, 20, 30), mask.reshape(1, 1, 20, 30))

@@ -211,3 +211,27 @@ def test_images_and_masks_that_are_kept_on_the_gpu_are_taken(pack, invert, sampl
     sample(inversion, mask=torch.ones(1, 32, 32).cuda())
     for grid in (pack("QSCompareGrid", images=[photo.cuda()]), pack("QSBeforeAfter", before=photo, after=photo.cuda())):
         assert grid.device.type == "cpu"
+
+
+class TestWhatOtherNodesGive:
+    def test_an_image_of_another_range_is_named(self, pack, photo, input_error):
+        seam = pack.part("nodes.images")
+        for image, told in (
+            (photo * 255, "0 to 255 is the usual cause"),
+            ((photo * 255).to(torch.uint8), "0 to 255 is the usual cause"),
+            (photo * 2 - 1, "-1 to 1 is the usual cause"),
+        ):
+            with pytest.raises(input_error, match=f"an IMAGE has 0 to 1. .*{told}"):
+                seam.from_image(image)
+
+    def test_a_little_beyond_is_clamped(self, pack, photo):
+        seam = pack.part("nodes.images")
+        for beyond in (photo + 0.02, photo * 1.3 - 0.1):
+            assert torch.equal(seam.from_image(beyond), seam.from_image(beyond.clamp(0, 1)))
+
+    def test_a_mask_with_a_channel_is_that_mask(self, pack):
+        seam = pack.part("nodes.images")
+        mask = torch.rand(2, 8, 9)
+        for form in (mask[:, None], mask[..., None]):
+            assert torch.equal(seam.from_mask(form, 2), mask)
+        assert torch.equal(seam.from_mask(mask[0, :, :, None], 2), mask[:1])
