@@ -61,6 +61,7 @@ def test_several_pictures_and_seeds_fill_a_folder(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 # Sums run in another order in a batch, and a few steps of guidance amplify the last bits; where CLIP is in bfloat16,
 # these are not as far behind the point.
 @pytest.mark.parametrize("clip_dtype, tolerance, mean", [("float32", 2e-3, 2e-4), ("bfloat16", 0.05, 5e-3)])
