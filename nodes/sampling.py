@@ -146,6 +146,22 @@ class QSAttnGuidedSampler:
                     "large networks on small GPUs; the picture is another, and weights may want another value.",
                     advanced=True,
                 ),
+                "style": number(
+                    DEFAULTS["style"], 0.0, 4.0, 0.05, "How strongly the style pulls: 0 not at all, 2 twice as much."
+                ),
+                "content": number(
+                    DEFAULTS["content"], 0.0, 4.0, 0.05, "How firmly the photo is held: its shapes and its colours."
+                ),
+                "trust_radius": number(
+                    DEFAULTS["trust_radius"],
+                    0.0,
+                    10.0,
+                    0.01,
+                    "The largest guidance beside the noise, at each step. Smaller is calmer. 0: not bounded, as in the "
+                    "papers, for their presets and networks.",
+                    round=0.001,
+                    advanced=True,
+                ),
             },
         }
 

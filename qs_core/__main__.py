@@ -118,6 +118,8 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
     add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
     add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
+    add("--style", "dial: how strongly the style pulls", type=float, metavar="S")
+    add("--content", "dial: how firmly the content is held", type=float, metavar="C")
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
     add("--report", "write settings, times, memory, anchors and losses", type=Path, metavar="FILE.json")
@@ -149,6 +151,12 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     for option in OPTIONS:
         if option.name not in without:
             add(f"--{option.name.replace('_', '-')}", option.help, **_reading(option))
+    add(
+        "--trust-radius",
+        "largest guidance beside the predicted noise, at each step; 0: not bounded, as in the papers",
+        type=float,
+        metavar="R",
+    )
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
     add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
     add(

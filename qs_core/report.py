@@ -24,7 +24,7 @@ class Log:
 
     def __init__(self, settings: Settings, load_seconds: float):
         self.settings, self.load, self.begun = settings, load_seconds, time.perf_counter()
-        self.inversion, self.taken, self.times, self.then = 0.0, [], [], self.begun
+        self.inversion, self.taken, self.ratios, self.times, self.then = 0.0, [], [], [], self.begun
 
     def inverted(self) -> None:
         """The inversion is done."""
@@ -34,9 +34,10 @@ class Log:
     def add(self, reached: Progress) -> None:
         """Note a guided step. The first of a portion begins a new list, of a portion that begins anew as well."""
         if reached.number == 1:
-            self.taken, self.times = [], []
+            self.taken, self.ratios, self.times = [], [], []
         now = time.perf_counter()
         self.taken.append(reached.step.losses)  # read at the end: reading waits for the device
+        self.ratios.append(reached.step.ratio)
         self.times.append(now - self.then)
         self.then = now
 
@@ -68,6 +69,7 @@ class Log:
             "losses": [
                 {name: [round(v, 6) for v in values.tolist()] for name, values in row.items()} for row in self.taken
             ],
+            "guidance_ratio": [None if row is None else [round(v, 4) for v in row.tolist()] for row in self.ratios],
         }
 
     def with_settings(self, report: dict, seed: int) -> dict:

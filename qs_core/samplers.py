@@ -22,25 +22,29 @@ StepFunction = Callable[[Schedule, Tensor, Prediction, Tensor | None, int, Tenso
 class Guided(NamedTuple):
     """One evaluation: the prediction, ∂(Σ weight · loss)/∂x_t or None where nothing guides, each loss (B,).
 
-    `checks` are what has to be finite of all that; the caller settles them.
+    `checks` are what has to be finite of all that; the caller settles them. `ratio` (B,) is how large guidance is
+    beside the predicted noise, RMS(√(1-ᾱ)·∇L) / RMS(ε), before any bound; None where nobody measures it.
     """
 
     prediction: Prediction
     gradient: Tensor | None
     losses: dict[str, Tensor]
     checks: Checks
+    ratio: Tensor | None = None
 
 
 Guide = Callable[[Tensor, int], Guided]  # x_t and the number of its state
 
 
 class Step(NamedTuple):
-    """One step done: the state reached (`i`, `x`), the x0 predicted on the way, and each loss's values (B,)."""
+    """One step done: the state reached (`i`, `x`), the x0 predicted on the way, each loss's values (B,), and `ratio` as
+    in `Guided`."""
 
     i: int
     x: Tensor
     x0: Tensor
     losses: dict[str, Tensor]
+    ratio: Tensor | None = None
 
 
 def invert(model: Model, schedule: Schedule, source: Tensor, steps: int) -> Iterator[Step]:
@@ -79,7 +83,7 @@ def sample(
             x = step(schedule, x, guided.prediction, guided.gradient, i, noise)
         guided.checks.add(x, "the step")
         guided.checks.settle()
-        yield Step(i - 1, x, guided.prediction.x0, guided.losses)
+        yield Step(i - 1, x, guided.prediction.x0, guided.losses, guided.ratio)
 
 
 def unguided(model: Model, schedule: Schedule) -> Guide:

@@ -1,5 +1,6 @@
 """Every setting of one run, with its default, and the terms it asks for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass
 from functools import partial
@@ -47,6 +48,9 @@ class Settings(LossSettings):
     sampler: str = "ddim"
     eta: float = 0.5
     strength: float = 1.0  # from 0, the source itself, to 1
+    style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
+    content: float = 1.0  # dial: multiplies the weights of what holds the content
+    trust_radius: float = 0.1  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
     seed: int = 0
     count: int = 1
     device: str = "auto"
@@ -69,6 +73,9 @@ class Settings(LossSettings):
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
+        for name in ("style", "content", "trust_radius"):
+            if not 0 <= getattr(self, name) < math.inf:  # false for NaN as well
+                raise InputError(f"{name} {getattr(self, name)}: a number from 0 on is needed.")
         for name in ("count", "guidance_interval", "crop_chunk"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed.")

@@ -27,6 +27,7 @@ from .randomness import named
 from .samplers import Step
 from .settings import Settings
 from .transfer import Inversion, begin, count_steps, restyle, step_function
+from .trust_region import TrustRegion
 
 Result = TypeVar("Result")
 
@@ -179,8 +180,11 @@ class Stylizer:
             guidance = Guidance(
                 part.model, part.schedule, bound, policy, s.through_unet, s.guidance_interval, part.start
             )
+            guide = guidance
+            if s.trust_radius:
+                guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius)
             noise, its_blend = named(its_seeds, "noise"), blend.part(rows).fitted
-            for number, reached in enumerate(restyle(part, step, guidance, noise, its_blend), 1):
+            for number, reached in enumerate(restyle(part, step, guide, noise, its_blend), 1):
                 yield Progress(rows, number, part.start, reached, part.model, policy, bound)
 
         estimate = partial(guidance_bytes, inversion.model, terms, s.through_unet)

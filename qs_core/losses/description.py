@@ -58,8 +58,8 @@ class Setting(NamedTuple):
 class Description:
     """One kind of loss.
 
-    `kind` is the loss's name, `node`, `title`, `text` and `aliases` are its node's. `role` says which dial of a style
-    preset multiplies its weights. `make` gives the loss for settings; `check` refuses what no picture is needed to
+    `kind` is the loss's name, `node`, `title`, `text` and `aliases` are its node's. `role` says which dial
+    multiplies its weights. `make` gives the loss for settings; `check` refuses what no picture is needed to
     refuse; `load` gives its own network for settings on a device. `takes_text`: its node has an input for a text of its
     own.
     """
@@ -87,8 +87,12 @@ class Description:
         return any(getattr(settings, name) for name in self.weights)
 
     def term(self, settings: Any, setting: Setting) -> Term:
-        """The weighted loss for pictures of one size. A mean over pixels or crops pulls each pixel 256²/(H·W) times
-        harder on a small picture; the weights are scaled back by H·W/256²."""
+        """The weighted loss for pictures of one size, times the dial of its role.
+
+        A mean over pixels or crops pulls each pixel 256²/(H·W) times harder on a small picture; the weights are scaled
+        back by H·W/256².
+        """
         scale = setting.height * setting.width / REFERENCE_AREA
+        scale *= getattr(settings, self.role) if self.role else 1.0
         weights: Mapping[str, float] = {name: scale * getattr(settings, name) for name in self.weights}
         return Term(weights if len(weights) > 1 else weights[self.kind], self.make(settings, setting))
