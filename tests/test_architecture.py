@@ -17,7 +17,7 @@ RANKS = {
     2: "specification protocol memory precision",
     3: "losses/* model samplers",
     4: "guidance transfer",
-    5: "presets settings",
+    5: "presets settings trust_region",
     6: "networks",
     7: "stylizer",
     8: "report",
