@@ -15,13 +15,21 @@ from .description import Description, Option
 class MSE(Loss):
     """Mean squared difference between the estimate and the source (ZeCon's `mse`).
 
-    Deviation: against the clean source; ZeCon noises it anew at each step.
+    `chroma` is the share that differences of colour count; differences of lightness, the mean of the channels, count in
+    full. With 1 it is the plain mean. Deviation: against the clean source; ZeCon noises it anew at each step.
     """
 
+    chroma: float = 1.0
     name: ClassVar[str] = "mse"
 
     def against(self, source: Tensor, generators: Generators) -> BoundLoss:
-        return lambda view: {"mse": reduce((view.estimate - source).square(), "b c h w -> b", "mean")}
+        def loss(view: View) -> dict[str, Tensor]:
+            difference = view.estimate - source
+            lightness = reduce(difference, "b c h w -> b 1 h w", "mean")
+            of_colour = reduce((difference - lightness).square(), "b c h w -> b", "mean")
+            return {"mse": reduce(lightness.square(), "b 1 h w -> b", "mean") + self.chroma * of_colour}
+
+        return loss
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,23 @@ def range_loss(view: View) -> dict[str, Tensor]:
 
 MSE_LOSS = Description(
     "mse",
-    (Option("mse", "weight", 4000.0, "weight: hold the pixels", "Higher: closer to the photo."),),
-    lambda settings, setting: MSE(),
+    (
+        Option("mse", "weight", 4000.0, "weight: hold the pixels", "Higher: closer to the photo."),
+        Option(
+            "mse_chroma",
+            "number",
+            1.0,
+            "share that differences of colour count in it; 0: lightness alone",
+            "How much differences of colour count beside those of lightness. Lower: colours may change where the style "
+            "says so.",
+            0.0,
+            1.0,
+            0.05,
+            metavar="S",
+            advanced=True,
+        ),
+    ),
+    lambda settings, setting: MSE(settings.mse_chroma),
     node="QSMSELoss",
     title="MSE Loss (QS)",
     text=(
