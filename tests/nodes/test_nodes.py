@@ -150,7 +150,7 @@ def test_prompt_lines_and_weights(pack, text, input_error):
 
 @pytest.mark.parametrize(("given", "meant"), [("", None), (" ALL ", "all"), ("32, 16", (32, 16))])
 def test_attend_text(pack, given, meant):
-    assert pack.part("qs_core.losses.contrastive").parse_layers(given) == meant
+    assert pack.part("qs_core.losses.layers").parse_layers(given) == meant
 
 
 def test_sample_photos(pack):
@@ -172,8 +172,8 @@ def test_heat_map_draws_one_image_for_each_layer_and_picture(pack, invert, photo
 
 def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
     inversion = invert(photo, steps=2, skip=1, start="noised")
-    contrastive, preview = pack.part("qs_core.losses.contrastive"), pack.part("nodes.preview")
-    chosen = contrastive.choose_anchors(inversion.model.core, 32, 32, "global")
+    layers, preview = pack.part("qs_core.losses.layers"), pack.part("nodes.preview")
+    chosen = layers.choose_anchors(inversion.model.core, 32, 32, "global")
     with torch.inference_mode(False):
         (heats,) = preview.layers(inversion, chosen)
     heat = heats[-1]
