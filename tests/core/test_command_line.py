@@ -75,6 +75,7 @@ def test_a_result_does_not_depend_on_its_neighbours(clip_dtype, tolerance, mean)
     assert (batch[2].picture - alone).abs().mean() > 0.1
 
 
+@pytest.mark.slow
 def test_every_choice_runs(tmp_path):
     for extra in (
         ["--start", "noised", "--anchors", "random"],
