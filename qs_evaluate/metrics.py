@@ -24,6 +24,8 @@ WINDOW, SIGMA = 11, 1.5  # of SSIM
 C1, C2 = 0.01**2, 0.03**2  # (K·L)² with the range L of luminance, 1
 FLAT = 1e-6  # standard deviation of the gradient, per pixel; one grey level of 256 is 4e-3
 VIEWS, AT_ONCE = 6, 64
+LIMIT = 1 - 1 / 255  # values from here on are written as 0 or 255
+SPECK, NEIGHBOURS = 0.2, 5  # of the range of colour; side of the window
 STILL = 1e-5  # between embeddings of length 1, which float32 has to some 1e-6
 
 
@@ -55,6 +57,37 @@ def _blurred(x: Tensor) -> Tensor:
     weights = weights / weights.sum()
     x = conv2d(rearrange(x, "b h w -> b 1 h w"), rearrange(weights, "k -> 1 1 k 1"))
     return rearrange(conv2d(x, rearrange(weights, "k -> 1 1 1 k")), "b 1 h w -> b h w")
+
+
+def clipped(edited: Tensor, source: Tensor) -> Tensor:
+    """(B,) share of values at black or white beyond the source's own share, at least 0: burned-out colours."""
+    edited, source = _pair(edited, source)
+    return (_at_limits(edited) - _at_limits(source)).clamp(min=0)
+
+
+def _at_limits(pictures: Tensor) -> Tensor:
+    return reduce((pictures.abs() >= LIMIT).float(), "b c h w -> b", "mean")
+
+
+def glitter(edited: Tensor, source: Tensor) -> Tensor:
+    """(B,) share of pixels whose colour stands out of their neighbourhood, less the source's own share.
+
+    Colour is the two differences R-G and (R+G)/2-B in [-1, 1]. It stands out where it departs from the median of the
+    5x5 window by more than 0.2. Strokes and tiles are wider than that; white and cyan specks on a forehead are not.
+    Raises InputError for a picture below 5 pixels a side.
+    """
+    edited, source = _pair(edited, source, NEIGHBOURS)
+    return _specks(edited) - _specks(source)
+
+
+def _specks(pictures: Tensor) -> Tensor:
+    red, green, blue = ((pictures + 1) / 2).unbind(1)
+    colour = torch.stack([red - green, (red + green) / 2 - blue], dim=1)
+    reach = NEIGHBOURS // 2
+    padded = torch.nn.functional.pad(colour, (reach,) * 4, mode="reflect")
+    around = padded.unfold(2, NEIGHBOURS, 1).unfold(3, NEIGHBOURS, 1).flatten(4)
+    stands_out = (colour - around.median(dim=-1).values).abs().amax(dim=1) > SPECK
+    return reduce(stands_out.float(), "b h w -> b", "mean")
 
 
 def gradient_correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ from . import metrics
 ContentTerm = Callable[[DiffusionModel, Settings, int, int], Term]  # model, settings, height, width → the term
 KEY = ("method", "weight", "prompt", "picture", "seed")
 COLUMNS = (*KEY, "ssim", "gradient", "structure", "lpips", "directional", "clip_score", "probability")
-COLUMNS += ("seconds", "file", "dtype", "clip_dtype")
+COLUMNS += ("clipped", "glitter", "seconds", "file", "dtype", "clip_dtype")
 TEXT = ("method", "prompt", "picture", "file", "dtype", "clip_dtype")
 # What can be swept, and over what by default: factors of both CLIP weights, or values of the contrastive one.
 SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "contrastive": (75.0, 300.0, 1200.0, 4800.0)}
@@ -251,6 +251,8 @@ class Bench:
         with torch.no_grad():
             found = {
                 "ssim": metrics.ssim(edited, source),
+                "clipped": metrics.clipped(edited, source),
+                "glitter": metrics.glitter(edited, source),
                 "gradient": metrics.gradient_correlation(edited, source),
                 "directional": metrics.directional_similarity(after, before, self.judged[number], self.judged[0]),
                 "clip_score": metrics.clip_score(after, self.judged[number]),

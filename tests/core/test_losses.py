@@ -293,3 +293,19 @@ class TestTerm:
     )
     def test_active(self, weight, active):
         assert Term(weight, None).active is active
+
+
+class TestColourInMSE:
+    def value(self, chroma, change):
+        source = torch.zeros(1, 3, 4, 4)
+        view = View(source + torch.tensor(change)[None, :, None, None], source, 0)
+        return MSE(chroma).against(source, seeded([0]))(view)["mse"].item()
+
+    def test_with_1_it_is_the_plain_mean(self):
+        assert self.value(1.0, [0.3, -0.1, 0.5]) == pytest.approx((0.09 + 0.01 + 0.25) / 3)
+
+    def test_a_change_of_lightness_counts_in_full(self):
+        assert self.value(0.0, [0.4, 0.4, 0.4]) == pytest.approx(0.16)
+
+    def test_a_change_of_colour_counts_by_its_share(self):
+        assert self.value(0.25, [0.6, -0.6, 0.0]) == pytest.approx(0.25 * self.value(1.0, [0.6, -0.6, 0.0]))

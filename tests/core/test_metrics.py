@@ -475,3 +475,36 @@ class TestStyleProbability:
     def test_messages(self, texts, target, temperature, message):
         with pytest.raises(InputError, match=message):
             metrics.style_probability(torch.ones(1, 6, 3), texts, target, temperature)
+
+
+class TestDamage:
+    def test_clipped_counts_what_the_source_did_not_have(self):
+        source, edited = torch.zeros(1, 3, 10, 10), torch.zeros(1, 3, 10, 10)
+        source[:, :, :1] = 1.0
+        edited[:, :, :3] = -1.5
+        assert metrics.clipped(edited, source).item() == pytest.approx(0.2)
+        assert metrics.clipped(source, edited).item() == 0
+
+    def test_a_value_that_is_written_as_254_is_not_clipped(self):
+        nearly = torch.full((1, 3, 8, 8), 254 / 127.5 - 1)
+        assert metrics.clipped(nearly, torch.zeros(1, 3, 8, 8)).item() == 0
+
+    def test_a_cyan_speck_glitters(self, detailed):
+        plain = torch.full((1, 3, 16, 16), 0.2)
+        speck = plain.clone()
+        speck[0, 0, 5, 7] = -1.0
+        assert metrics.glitter(speck, plain).item() == pytest.approx(1 / 256)
+        assert metrics.glitter(plain, speck).item() == pytest.approx(-1 / 256)
+
+    def test_edges_between_large_areas_do_not_glitter(self):
+        halves = torch.ones(1, 3, 16, 16)
+        halves[:, 0, :, 8:] = -1
+        assert metrics.glitter(halves, torch.zeros(1, 3, 16, 16)).item() == 0
+
+    def test_lightness_alone_does_not_glitter(self):
+        grey = noise(1, 1, 1, 16, 16).expand(1, 3, 16, 16)
+        assert metrics.glitter(grey, torch.zeros(1, 3, 16, 16)).item() == 0
+
+    def test_glitter_needs_its_window(self):
+        with pytest.raises(InputError, match="5 pixels a side are needed"):
+            metrics.glitter(torch.zeros(1, 3, 4, 8), torch.zeros(1, 3, 4, 8))
