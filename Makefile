@@ -1,9 +1,10 @@
-# make demo: restyle a bundled photo.  make test: the whole test suite.  Each does its own set-up, in .venv.
+# make demo: restyle a bundled photo.  make test: what a change must pass.  make test-all: the slow tests as well.
+# Each does its own set-up, in .venv.
 # make comfyui: a local ComfyUI with the pack in it, COMFYUI_PATH's or one of its own; make comfyui ARGS="--port 8189".
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-.PHONY: demo test lint figures evaluate models comfyui comfyui-test comfyui-snapshot clean
+.PHONY: demo test test-all lint figures evaluate models comfyui comfyui-test comfyui-snapshot clean
 
 demo: $(VENV)/run
 	mkdir -p out
@@ -12,6 +13,9 @@ demo: $(VENV)/run
 	@echo "The restyled picture is out/pagoda-crayon.png"
 
 test: $(VENV)/dev
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(VENV)/dev
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/dev

@@ -53,8 +53,8 @@ def _finite(tensor: Tensor, what: str, cause: str) -> Tensor:
 
 
 def from_image(image: Tensor) -> Tensor:
-    """A ComfyUI IMAGE as `plain` takes it → (B, 3, H, W) float32 in [-1, 1] on the CPU."""
-    return rearrange(plain(image), "b h w c -> b c h w").contiguous() * 2 - 1
+    """A ComfyUI IMAGE as `plain` takes it → (B, 3, H, W) float32 in [0, 1] on the CPU."""
+    return rearrange(plain(image), "b h w c -> b c h w").contiguous()
 
 
 def to_image(picture: Tensor) -> Tensor:

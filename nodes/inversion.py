@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from ..qs_core import pictures
@@ -14,7 +13,7 @@ from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
 from ..qs_core.transfer import STARTS, Inversion, count_steps
 from .host import HOST, Loaded, bring
-from .images import from_mask, plain
+from .images import from_image, from_mask
 from .inference_mode import leaves_inference_mode
 from .masks import feathered
 from .progress import Bar
@@ -151,7 +150,7 @@ class EncodeInvertDDIM:
     ):
         spacing, seeds = spacing.strip() or str(steps), batch_seeds(start_seed, len(image))
         stylizer = Stylizer(model.core, HOST, inversions=0)
-        prepared = stylizer.prepare(rearrange(plain(image), "b h w c -> b c h w").contiguous(), size, fit, unit=True)
+        prepared = stylizer.prepare(from_image(image), size, fit, unit=True)
         frame, source = prepared.frame, prepared.source
         total = count_steps(model.core.schedule(spacing), skip, start)
         bar = Bar(total, len(source), preview_every)

@@ -7,7 +7,8 @@ import torch
 
 from ..qs_core import anchors as kinds
 from ..qs_core.anchors import Attention
-from ..qs_core.losses.contrastive import ANCHORS, ATTENTION, choose_anchors, content_term, parse_layers
+from ..qs_core.losses.contrastive import ANCHORS, ATTENTION, content_term
+from ..qs_core.losses.layers import choose_anchors, parse_layers
 from ..qs_core.memory import MemoryPolicy, in_portions
 from ..qs_core.randomness import seeded
 from .heatmap import Heat, draw

@@ -8,7 +8,8 @@ from ..qs_core import transfer
 from ..qs_core.blend import BlendMap
 from ..qs_core.errors import InputError
 from ..qs_core.losses import BY_KIND
-from ..qs_core.losses.contrastive import ATTENTION, parse_layers
+from ..qs_core.losses.contrastive import ATTENTION
+from ..qs_core.losses.layers import parse_layers
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.settings import Settings
 from ..qs_core.stylizer import Stylizer, guidance_bytes

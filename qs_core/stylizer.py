@@ -110,38 +110,15 @@ def complete(walk: Generator[Progress, None, Result], tell: Callable[[Progress],
             tell(reached)
 
 
-class InversionCache:
-    """The latest inverted states (C, h, w) on the CPU, by picture, model and walk."""
-
-    def __init__(self, size: int):
-        self.size, self._states = size, {}
-
-    def __contains__(self, key: tuple) -> bool:
-        return key in self._states
-
-    def __getitem__(self, key: tuple) -> Tensor:
-        return self._states[key]
-
-    def put(self, key: tuple, state: Tensor) -> None:
-        """Remember a state; the oldest goes first."""
-        while len(self._states) >= max(1, self.size):
-            del self._states[next(iter(self._states))]
-        self._states[key] = state
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._states.clear()
-
-
 class Stylizer:
     """Loaded networks and cached inversions, and the moves with them on a host.
 
-    The model is given, or is that of the settings by `load`. Without `inversions` nothing is cached.
+    The model is given, or is that of the settings by `load`. `inversions` is how many inverted states are cached.
     """
 
     def __init__(self, model: Model | None = None, host: Host = LOCAL, inversions: int = 32):
-        self.model, self.host, self.cache = model, host, InversionCache(inversions) if inversions else None
-        self._choice, self._networks, self._lock = None, None, threading.RLock()
+        self.model, self.host, self.inversions = model, host, inversions
+        self._choice, self._networks, self._cache, self._lock = None, None, {}, threading.RLock()
 
     def load(self, s: Settings, announce: Announce | None = None) -> Networks:
         """The settings' networks, loaded unless they are the same as before, and their phrases embedded.
@@ -156,8 +133,7 @@ class Stylizer:
         if choice == self._choice:
             return self._networks.reading(s)
         self._choice = self._networks = self.model = None  # before others are loaded: both would be held
-        if self.cache:
-            self.cache.clear()
+        self._cache.clear()
         self._networks, self._choice = networks.load(s, announce), choice
         self.model = self._networks.model
         return self._networks
@@ -177,11 +153,10 @@ class Stylizer:
         """
         model, schedule = self.model, self.model.schedule(spacing)
         total = count_steps(schedule, skip, start)
-        reached = len(schedule) - skip - (start == "zecon")
         keys = [(b,) for b in range(len(source))]
-        if self.cache and start != "noised":
+        if self.inversions and start != "noised":
             keys = [(_digest(one), id(model), spacing, skip, start) for one in source]
-        known = {key: self.cache[key] for key in keys if self.cache and key in self.cache}
+        known = {key: self._cache[key] for key in keys if key in self._cache}
         fresh = [b for b, key in enumerate(keys) if key not in known and key not in keys[:b]]
 
         def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
@@ -189,13 +164,13 @@ class Stylizer:
             for number, step in enumerate(begin(model, schedule, part, skip, start, generators), 1):
                 yield Progress(rows, number, total, step, model, policy)
 
-        for progress in self._portions(len(fresh), source, model.walk_bytes, walk):
+        for progress in self._portions(source[fresh], model.walk_bytes, walk, partial(MemoryPolicy, self.host)):
             yield progress
             if progress.last:
                 known |= zip((keys[b] for b in fresh[progress.rows]), progress.step.x.cpu(), strict=True)
-        if self.cache and start != "noised":
-            for b in fresh:
-                self.cache.put(keys[b], known[keys[b]])
+        if self.inversions and start != "noised":
+            self._cache = dict(list({**self._cache, **known}.items())[-self.inversions :])  # the oldest go first
+        reached = len(schedule) - skip - (start == "zecon")
         return Inversion(model, schedule, source, torch.stack([known[key] for key in keys]), reached)
 
     def guide(
@@ -222,19 +197,22 @@ class Stylizer:
 
         estimate = partial(guidance_bytes, inversion.model, terms, s.through_unet)
         policy = partial(MemoryPolicy, self.host, s.crop_chunk, s.gradient_checkpointing)
-        for progress in self._portions(len(inversion.source), inversion.source, estimate, walk, policy):
+        for progress in self._portions(inversion.source, estimate, walk, policy):
             yield progress
             if progress.last:
                 done.append(progress.picture.cpu())
         return torch.cat(done)
 
-    def _portions(self, count: int, pictures: Tensor, estimate: Callable[[int, int, int], int], walk, policy=None):
-        height, width = pictures.shape[-2:]
-        policy = policy or partial(MemoryPolicy, self.host)
-        if not count:
-            return iter(())
-        device = self.model.device
-        return in_portions((count, height, width), lambda n: estimate(n, height, width), device, walk, policy)
+    def _portions(
+        self,
+        source: Tensor,
+        estimate: Callable[[int, int, int], int],
+        walk: Callable[[slice, MemoryPolicy], Iterator[Progress]],
+        policy: Callable[[], MemoryPolicy],
+    ) -> Iterator[Progress]:
+        batch, _, height, width = source.shape
+        need = partial(estimate, height=height, width=width)
+        return in_portions((batch, height, width), need, self.model.device, walk, policy)
 
 
 def guidance_bytes(model: Model, terms: Sequence[Term], through_unet: bool, batch: int, height: int, width: int) -> int:

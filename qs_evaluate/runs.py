@@ -190,19 +190,22 @@ class Bench:
         self.temperature = float(1 / self.judge.network.logit_scale.exp())
         self.keys = _keys(plan.judge.structure, base, announce)
         self.lpips = load_lpips(*plan.judge.lpips, device=device) if plan.judge.lpips else None
-        self.stylizer = Stylizer(self.model, inversions=len(plan.sources))
-        opened = {name: pictures.read(path)[None] for name, path in plan.sources.items()}
-        self.sources = {name: self.stylizer.prepare(one, base.size, base.fit) for name, one in opened.items()}
+        self.stylizer = Stylizer(self.model, inversions=len(plan.sources) * len(plan.methods))
+        self.sources = {name: self._fitted(path, base) for name, path in plan.sources.items()}
         self.embedded = {name: metrics.embed(self.judge, self._source([name])) for name in self.sources}
 
     def write_sources(self) -> None:
         """The pictures as the U-Net takes them, for the contact sheets."""
-        for name, prepared in self.sources.items():
-            pictures.write(self.folder / "sources" / f"{name}.png", prepared.source[0])
+        for name, source in self.sources.items():
+            pictures.write(self.folder / "sources" / f"{name}.png", source[0])
+
+    def _fitted(self, path: str, base: Settings) -> Tensor:
+        """(1, 3, H, W) as the U-Net takes it; the picture at its own size is let go."""
+        return self.stylizer.prepare(pictures.read(path)[None], base.size, base.fit).source
 
     def _source(self, names: Sequence[str]) -> Tensor:
         """Pictures of one size (B, 3, H, W) as the U-Net takes them, on its device."""
-        return torch.cat([self.sources[name].source for name in names]).to(self.model.device)
+        return torch.cat([self.sources[name] for name in names]).to(self.model.device)
 
     def edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> tuple[list[dict], list[str]]:
         """The rows of one batch, and what diverged. Where a batch does, each of its pictures is tried alone."""
@@ -217,7 +220,7 @@ class Bench:
     def _edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
         """The rows of pictures of one size, each with its seed. Writes the pictures."""
         s, seeds = cell.settings(self.plan), [seed for _, seed in pairs]
-        source = torch.cat([self.sources[name].source for name, _ in pairs])
+        source = torch.cat([self.sources[name] for name, _ in pairs])
         inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
         terms = self._terms(cell, s, *source.shape[-2:])
         begun = time.perf_counter()

@@ -94,45 +94,51 @@ def test_the_pack_is_found():
     assert "qs_core/model" in PACK and len(PACK) > 20
 
 
-@pytest.mark.parametrize("path", sorted(PACK))
-class TestEveryModule:
-    def test_it_has_a_rank(self, path):
-        assert rank(name_of(path)) is not None, f"{path}: give it a rank in RANKS"
+def test_every_module_has_a_rank():
+    assert [path for path in PACK if rank(name_of(path)) is None] == [], "give each a rank in RANKS"
 
-    def test_it_imports_downwards(self, path):
-        own, bad = name_of(path), []
+
+def test_imports_go_downwards():
+    bad = []
+    for path in PACK:
+        own = name_of(path)
         for target in relative_imports(path):
             same_folder = folder_of(target) == folder_of(own) != "qs_core" or folder_of(target) == own
             beside = same_folder or target == "qs_core/errors"
             if rank(target) > rank(own) or (rank(target) == rank(own) and not beside):
                 bad.append(f"{own} (rank {rank(own)}) imports {target} (rank {rank(target)})")
-        assert bad == []
+    assert bad == []
 
-    def test_it_imports_the_pack_relatively(self, path):
-        assert not {"qs_core", "tools", "tests"} & set(absolute_imports(tree(path)))
-        assert not any(target.split("/")[0] in ("tools", "tests") for target in relative_imports(path))
 
-    def test_comfyui_is_imported_in_the_seams_functions_alone(self, path):
-        def host(node: ast.AST) -> set[str]:
-            return {name for name in absolute_imports(node) if name.startswith("comfy") or name in HOST}
+def test_the_pack_is_imported_relatively():
+    for path in PACK:
+        assert not {"qs_core", "tools", "tests"} & set(absolute_imports(tree(path))), path
+        assert not any(target.split("/")[0] in ("tools", "tests") for target in relative_imports(path)), path
 
-        module = tree(path)
-        if path not in SEAM:
-            assert host(module) == set()
-            return
-        outside = [node for node in module.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        classes = [child for node in module.body if isinstance(node, ast.ClassDef) for child in node.body]
+
+def test_comfyui_is_imported_in_functions_of_few_modules():
+    def host(node: ast.AST) -> set[str]:
+        return {name for name in absolute_imports(node) if name.startswith("comfy") or name in HOST}
+
+    assert {path for path in PACK if host(tree(path))} == SEAM
+    for path in SEAM:
+        outside = [node for node in tree(path).body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        classes = [child for node in tree(path).body if isinstance(node, ast.ClassDef) for child in node.body]
         outside += [child for child in classes if not isinstance(child, ast.FunctionDef)]
-        assert [name for node in outside for name in host(node)] == []
+        assert [name for node in outside for name in host(node)] == [], path
 
-    def test_it_prints_nothing(self, path):
+
+def test_the_library_prints_nothing():
+    for path in PACK:
         if path.startswith("qs_core/") and path != "qs_core/__main__":
             calls = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
-            assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+            assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"], path
 
-    def test_it_holds_nothing_that_a_linter_refuses(self, path):
-        text = PACK[path].read_text(encoding="utf-8")
-        assert [pattern for pattern in REFUSED if pattern in text] == []
+
+def test_nothing_is_there_that_a_linter_refuses():
+    for path, file in PACK.items():
+        text = file.read_text(encoding="utf-8")
+        assert [pattern for pattern in REFUSED if pattern in text] == [], path
 
 
 def test_the_core_needs_no_host():

@@ -54,6 +54,7 @@ def environment(tmp_path) -> Path:
     return python
 
 
+@pytest.mark.slow
 def test_installing_the_requirements_leaves_torch_as_it_is(environment, tmp_path):
     """What pip would do in ComfyUI's environment: `pip install -r requirements.txt`, told but not done."""
     report = tmp_path / "report.json"

@@ -114,6 +114,7 @@ configurations = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(configurations)
 @settings(max_examples=40, deadline=None)
 def test_any_configuration_is_read_back_from_its_shapes(config):

@@ -61,6 +61,7 @@ def test_several_pictures_and_seeds_fill_a_folder(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 # Sums run in another order in a batch, and a few steps of guidance amplify the last bits; where CLIP is in bfloat16,
 # these are not as far behind the point.
 @pytest.mark.parametrize("clip_dtype, tolerance, mean", [("float32", 2e-3, 2e-4), ("bfloat16", 0.05, 5e-3)])
@@ -74,6 +75,7 @@ def test_a_result_does_not_depend_on_its_neighbours(clip_dtype, tolerance, mean)
     assert (batch[2].picture - alone).abs().mean() > 0.1
 
 
+@pytest.mark.slow
 def test_every_choice_runs(tmp_path):
     for extra in (
         ["--start", "noised", "--anchors", "random"],

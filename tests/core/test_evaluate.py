@@ -66,6 +66,7 @@ def test_more_of_clip_changes_more(done):
     assert means[0.5] > means[2.0]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_cut_and_no_edit_is_made_twice(plan, done, tmp_path):
     _, rows = done
     first = run(replace(plan, prompts=plan.prompts), tmp_path)
@@ -85,6 +86,7 @@ def test_a_run_goes_on_where_it_was_cut_and_no_edit_is_made_twice(plan, done, tm
     assert len(run(plan, tmp_path)) == len(rows) and table.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_rows_do_not_depend_on_batch_or_workers(plan, done, tmp_path):
     alone = run(plan, tmp_path, workers=2, batch=1)
     for key, row in keyed(done[1]).items():
@@ -116,6 +118,7 @@ def test_a_picture_that_there_is_not_is_told(plan, tmp_path):
         run(replace(plan, sources={"cat": str(tmp_path / "cat.png")}), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_whole_numbers_as_weights_are_not_computed_twice(plan, tmp_path):
     small = replace(plan, weights=(1, 2), prompts=plan.prompts[:1], sources=dict(list(plan.sources.items())[:1]))
     assert len(run(small, tmp_path)) == len(run(small, tmp_path)) == 4
@@ -129,6 +132,7 @@ def test_names_that_differ_little_have_files_of_their_own(plan):
     assert len(files) == 6 and all(len(name) < 120 for name in files)
 
 
+@pytest.mark.slow
 def test_what_diverges_is_named_and_the_others_are_kept(plan, tmp_path):
     wild = Method("wild", {"clip_global": 1e30})
     mixed = replace(plan, methods=(*plan.methods[:1], wild), prompts=plan.prompts[:1])
@@ -164,6 +168,7 @@ def mse_instead(model, s, height: int, width: int) -> Term:
     return Term(s.contrastive, MSE())
 
 
+@pytest.mark.slow
 def test_a_method_may_bring_its_own_term_and_seeds(plan, tmp_path):
     method = Method("mse", {"mse": 0.0}, mse_instead, seeds=(3, 4))
     small = replace(plan, methods=(method,), prompts=plan.prompts[:1], sources=dict(list(plan.sources.items())[:1]))
@@ -196,6 +201,7 @@ def test_a_plan_that_makes_no_sense_is_refused(plan, change, message):
         replace(plan, **change)
 
 
+@pytest.mark.slow
 def test_the_command_runs_reports_and_refuses(sources, tmp_path, capsys):
     small = [f"--{key}={value}" for key, value in SMALL.items()]
     arguments = ["evaluate", *sources.values(), "--prompt", "golden", "--output", str(tmp_path / "run"), *small]

@@ -57,8 +57,9 @@ def guided(learned, step, bound):
 class TestGolden:
     def test_prediction(self, learned, step):
         schedule, i = learned.schedule("50"), step["step_index"]
-        prediction, gradient, losses, _ = look(learned, step)
-        assert gradient is None and losses == {}
+        found = look(learned, step)
+        prediction = found.prediction
+        assert found.gradient is None and found.losses == {}
         torch.testing.assert_close(prediction.x0, step["x0"], **GOLDEN)
         torch.testing.assert_close(prediction.log_variance, step["log_variance"], **GOLDEN)
         torch.testing.assert_close(prediction.log_variance.exp(), step["variance"], **GOLDEN)

@@ -7,7 +7,8 @@ from qs_core.errors import InputError
 from qs_core.features.clip import text_direction
 from qs_core.host import choose_device
 from qs_core.losses.clip import CLIPLoss
-from qs_core.losses.contrastive import Contrastive, choose_anchors
+from qs_core.losses.contrastive import Contrastive
+from qs_core.losses.layers import choose_anchors
 from qs_core.losses.pixel import MSE, Range
 from qs_core.settings import Settings, make_terms
 

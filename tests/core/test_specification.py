@@ -193,6 +193,7 @@ class TestStorage:
         model, figures = load_model(path, **({} if way == "converted" else options)), golden(name)
         torch.testing.assert_close(model.unet(figures["x"], figures["timesteps"]), figures["output"], **GOLDEN)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("config", CONFIGURATIONS, ids=range(len(CONFIGURATIONS)))
     def test_same_configuration_and_same_output(self, tmp_path, config, way):
@@ -245,6 +246,7 @@ options = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(configurations, options, st.sampled_from([torch.float32, torch.float16]))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_configuration_survives_conversion_and_nothing_is_guessed(tmp_path, config, chosen, dtype):

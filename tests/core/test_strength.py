@@ -143,6 +143,7 @@ class TestRestyle:
             restyle(inversion, step_function("ddim"), None, seeded([0, 1]), strength)
 
 
+@pytest.mark.slow
 def test_the_dial_is_even_on_the_built_in_model():
     """The distance from the source at 0, 0.1 … 1, on a face: monotone, and no tenth of the dial makes a jump."""
     s = Settings(("a sketch with crayon",), steps="12", skip=6, size=32, crops=8)

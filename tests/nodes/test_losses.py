@@ -158,7 +158,7 @@ def test_mistakes_are_named_on_the_loss_s_own_node(pack, term, input_error):
 @pytest.fixture
 def vgg_file(pack, monkeypatch, tmp_path):
     """A random VGG-19 in the VGG folder, as vgg.pth."""
-    features, seam, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.folders", "nodes.losses"))
+    features, folder, losses = (pack.part(name) for name in ("qs_core.features.vgg", "nodes.folders", "nodes.losses"))
     torch.manual_seed(0)
     state = {name: 0.05 * torch.randn(value.shape) for name, value in features._empty_features().state_dict().items()}
     torch.save(state, tmp_path / "vgg.pth")
@@ -167,7 +167,7 @@ def vgg_file(pack, monkeypatch, tmp_path):
     folders.get_full_path_or_raise = lambda kind, name: str(tmp_path / name)
     folders.get_folder_paths = lambda kind: [str(tmp_path)]
     monkeypatch.setitem(sys.modules, "folder_paths", folders)
-    monkeypatch.setattr(seam, "vgg_names", lambda: ["torchvision", *folders.get_filename_list("qs_vgg")])
+    monkeypatch.setattr(folder, "vgg_names", lambda: ["torchvision", *folders.get_filename_list("qs_vgg")])
     losses._vgg.cache_clear()
     return tmp_path / "vgg.pth"
 

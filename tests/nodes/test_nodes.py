@@ -75,13 +75,13 @@ def test_grey_and_alpha_images_are_taken(pack, channels, expected):
         image[..., 3] = 0.5  # half of 0.25 on white
     picture = pack.part("nodes.images").from_image(image)
     assert picture.shape == (1, 3, 8, 8)
-    assert torch.allclose((picture + 1) / 2, torch.tensor(expected))
+    assert torch.allclose(picture, torch.tensor(expected))
 
 
 def test_images_come_back_as_they_went_in(pack, photo):
     images = pack.part("nodes.images")
     with torch.inference_mode(False):
-        assert torch.allclose(images.to_image(images.from_image(photo)), photo, atol=1e-6)
+        assert torch.allclose(images.to_image(images.from_image(photo) * 2 - 1), photo, atol=1e-6)
 
 
 def test_half_precision_images_are_computed_in_full(pack):
@@ -150,7 +150,7 @@ def test_prompt_lines_and_weights(pack, text, input_error):
 
 @pytest.mark.parametrize(("given", "meant"), [("", None), (" ALL ", "all"), ("32, 16", (32, 16))])
 def test_attend_text(pack, given, meant):
-    assert pack.part("qs_core.losses.contrastive").parse_layers(given) == meant
+    assert pack.part("qs_core.losses.layers").parse_layers(given) == meant
 
 
 def test_sample_photos(pack):
@@ -172,8 +172,8 @@ def test_heat_map_draws_one_image_for_each_layer_and_picture(pack, invert, photo
 
 def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
     inversion = invert(photo, steps=2, skip=1, start="noised")
-    contrastive, preview = pack.part("qs_core.losses.contrastive"), pack.part("nodes.preview")
-    chosen = contrastive.choose_anchors(inversion.model.core, 32, 32, "global")
+    layers, preview = pack.part("qs_core.losses.layers"), pack.part("nodes.preview")
+    chosen = layers.choose_anchors(inversion.model.core, 32, 32, "global")
     with torch.inference_mode(False):
         (heats,) = preview.layers(inversion, chosen)
     heat = heats[-1]

@@ -26,9 +26,9 @@ class TestCases:
         assert sum(p.numel() for p in network.parameters()) == parameters
 
     def test_a_field_takes_its_kind_and_anything_else_is_a_setting(self):
-        case = changed(Case(), "size=128,dtype=bfloat16,recompute=true,crops_late=8,start=noised")
+        case = changed(Case(), "size=128,dtype=bfloat16,gradient_checkpointing=true,final_crops=8,start=noised")
         assert (case.size, case.dtype) == (128, "bfloat16")
-        assert case.settings == {"recompute": True, "crops_late": 8, "start": "noised"}
+        assert case.settings == {"gradient_checkpointing": True, "final_crops": 8, "start": "noised"}
         assert Case().settings == {}
 
     def test_it_survives_the_way_to_another_process(self):

@@ -123,6 +123,7 @@ def test_the_page_has_a_place_for_all_that_is_measured():
     assert protocol.FINALIST.name in {method.name for method in protocol.CONFIRMED}
 
 
+@pytest.mark.slow
 def test_the_quick_form_runs_to_the_report(tmp_path, monkeypatch, capsys):
     arguments = ["evaluation", "confirm", "--quick", "--out", str(tmp_path), "--workers", "1"]
     monkeypatch.setattr(sys, "argv", arguments)

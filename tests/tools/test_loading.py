@@ -30,6 +30,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     return {path.suffix: path for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
