@@ -142,7 +142,9 @@ class LossNode:
 
     @classmethod
     def INPUT_TYPES(cls):
-        own = {name: w for o in cls.LOSS.options if o.tooltip for name, w in widgets(o).items()}
+        told = [option for option in cls.LOSS.options if option.tooltip]
+        own = {name: w for o in told if not o.appended for name, w in widgets(o).items()}
+        later = {name: w for o in told if o.appended for name, w in widgets(o).items()}
         if len(cls.LOSS.weights) == 1:  # its name says nothing that the node's does not
             own = {"weight" if name == cls.LOSS.kind else name: widget for name, widget in own.items()}
         advanced = {name: widget for name, widget in own.items() if widget[1].get("advanced")}
@@ -156,6 +158,7 @@ class LossNode:
                 **(text if cls.LOSS.takes_text else {}),
                 **advanced,
                 **span_widgets(),
+                **later,
             },
         }
 

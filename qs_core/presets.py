@@ -40,6 +40,7 @@ ZECON = {
     "anchors": "random",
     "crops": 32,
     "range": 50.0,
+    "mse_chroma": 1.0,
     "trust_radius": 0.0,
 }
 
@@ -101,7 +102,7 @@ def _papers() -> list[Preset]:
         "Black Leopard",
         "Lion",
         {"steps": "100", "skip": 40, "start": "noised", "sampler": "ddpm", "templates": True, "range": 200.0}
-        | {"crops": 8, "crop_area": (0.8, 1.0), "trust_radius": 0.0},
+        | {"crops": 8, "crop_area": (0.8, 1.0)},
         DIFFUSEIT,
         "Its walk, text templates, number and size of crops, and range penalty. Its losses on a vision transformer are "
         "not in this method; the other weights are the defaults.",

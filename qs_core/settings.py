@@ -27,7 +27,8 @@ class Settings(LossSettings):
     """The settings of a run; those of the losses are inherited from their descriptions.
 
     Weights are quoted at 256x256 pixels, as the papers do, and rescaled to the picture's size.
-    Deviation: the defaults were chosen by eye on the built-in models. ZeCon's command (DDPM, CLIP 10 000 and 20 000,
+    Deviation: the defaults were chosen by eye on the built-in models, and are large: the trust region says how far a step
+    goes, and the weights say in which direction. ZeCon's command (DDPM, CLIP 10 000 and 20 000,
     contrastive 500, MSE 5000, VGG 100, crops of 1 to 30 %) redraws fine content there, as its fresh noise is resolved
     by a U-Net that has seen few pictures; DDIM with half the noise keeps it.
     """
@@ -51,7 +52,7 @@ class Settings(LossSettings):
     strength: float = 1.0  # from 0, the source itself, to 1
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
-    trust_radius: float = 0.1  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
+    trust_radius: float = 0.08  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
     seed: int = 0  # None: a new one by chance, which the report tells
     count: int = 1
     device: str = "auto"

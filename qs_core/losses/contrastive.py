@@ -192,7 +192,7 @@ ATTENTION = (
 CONTRASTIVE_LOSS = Description(
     "contrastive",
     (
-        Option("contrastive", "weight", 300.0, "weight: hold the content", "Higher: shapes stay, style fades."),
+        Option("contrastive", "weight", 6000.0, "weight: hold the content", "Higher: shapes stay, style fades."),
         ANCHORS,
         *ATTENTION,
         Option(

@@ -21,7 +21,8 @@ class Option:
     """One setting of a loss: a field of `Settings`, a flag of the command line, and a widget of the nodes.
 
     `kind` "range" is a pair of numbers, whose tooltip is a pair as well. A default of None stands as 0 or as empty text
-    in a widget. `parse` makes the stored value of a given one, and raises InputError. `advanced` widgets are folded
+    in a widget. One that came after its node was published is `appended`: its widget stands last, so that saved
+    workflows keep their values. `parse` makes the stored value of a given one, and raises InputError. `advanced` widgets are folded
     away; without a tooltip there is none.
     """
 
@@ -37,6 +38,7 @@ class Option:
     metavar: str = "W"
     parse: Callable[[Any], Any] | None = None
     advanced: bool = False
+    appended: bool = False
     widget_default: Any = None  # another one than the library's
 
     def stored(self, value: Any) -> Any:

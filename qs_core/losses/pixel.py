@@ -51,11 +51,11 @@ def range_loss(view: View) -> dict[str, Tensor]:
 MSE_LOSS = Description(
     "mse",
     (
-        Option("mse", "weight", 4000.0, "weight: hold the pixels", "Higher: closer to the photo."),
+        Option("mse", "weight", 16_000.0, "weight: hold the pixels", "Higher: closer to the photo."),
         Option(
             "mse_chroma",
             "number",
-            1.0,
+            0.3,
             "share that differences of colour count in it; 0: lightness alone",
             "How much differences of colour count beside those of lightness. Lower: colours may change where the style "
             "says so.",
@@ -64,6 +64,7 @@ MSE_LOSS = Description(
             0.05,
             metavar="S",
             advanced=True,
+            appended=True,
         ),
     ),
     lambda settings, setting: MSE(settings.mse_chroma),
@@ -78,7 +79,7 @@ MSE_LOSS = Description(
 )
 RANGE_LOSS = Description(
     "range",
-    (Option("range", "weight", 50.0, "weight: keep colours in range", "Higher: fewer clipped colours."),),
+    (Option("range", "weight", 20_000.0, "weight: keep colours in range", "Higher: fewer clipped colours."),),
     lambda settings, setting: Range(),
     node="QSRangeLoss",
     title="Range Loss (QS)",
