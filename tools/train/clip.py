@@ -168,9 +168,10 @@ class Batches:
         blurred = avg_pool2d(torch.nn.functional.pad(out, (1, 1, 1, 1), mode="reflect"), 3, 1)
         blur = torch.rand(size, generator=self.rng) * (torch.rand(size, generator=self.rng) < 0.15)
         out = torch.lerp(out, blurred, blur.to(self.device)[:, None, None, None])
-        grey, colour = out.mean(dim=1, keepdim=True), torch.randn(size, 1, 1, 1, generator=self.rng)
-        # Saturation says little about a style, or guidance would find it easier to repaint than to redraw.
-        out = grey + (out - grey) * (0.35 * colour).exp().to(self.device)
+        grey = out.mean(dim=1, keepdim=True)
+        colour = torch.randn(size, 1, 1, 1, generator=self.rng).clamp(-1.6, 1.6)
+        # Saturation says nothing about a style, or guidance would find it easier to repaint than to redraw.
+        out = (grey + (out - grey) * (0.8 * colour).exp().to(self.device)).clamp(-1, 1)
         tint = 1 + 0.1 * torch.randn(size, 3, 1, 1, generator=self.rng).to(self.device)
         lift = 0.08 * torch.randn(size, 1, 1, 1, generator=self.rng).to(self.device)
         noisy = torch.rand(size, 1, 1, 1, generator=self.rng) < 0.35
