@@ -27,10 +27,10 @@ class Settings(LossSettings):
     """The settings of a run; those of the losses are inherited from their descriptions.
 
     Weights are quoted at 256x256 pixels, as the papers do, and rescaled to the picture's size.
-    Deviation: the defaults were chosen by eye on the built-in models, and are large: the trust region says how far a step
-    goes, and the weights say in which direction. ZeCon's command (DDPM, CLIP 10 000 and 20 000,
-    contrastive 500, MSE 5000, VGG 100, crops of 1 to 30 %) redraws fine content there, as its fresh noise is resolved
-    by a U-Net that has seen few pictures; DDIM with half the noise keeps it.
+    Deviation: the defaults were chosen by eye on the built-in models. They are large, as the weights say in which
+    direction a step goes, and the trust region how far. ZeCon's command (DDPM, CLIP 10 000 and 20 000, contrastive 500,
+    MSE 5000, VGG 100, crops of 1 to 30 %) redraws fine content there, as its fresh noise is resolved by a U-Net that
+    has seen few pictures; DDIM with half the noise keeps it.
     """
 
     prompts: tuple[str, ...]

@@ -7,6 +7,7 @@ figure 4.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import re
 from pathlib import Path
@@ -56,16 +57,17 @@ def round_trips(size: int) -> dict[str, float]:
 
 
 def clip_accuracy(folder: Path = CLIP_FOLDER, renderings: int = 8, patches: int = 8) -> dict[str, float]:
-    """Zero-shot style accuracy of a CLIP over the 12 classes on held-out pictures in held-out renderer settings.
+    """Zero-shot accuracy of a CLIP over the styles it was trained on: held-out pictures, held-out renderer settings.
 
     Class embeddings are the mean over each style's phrases. "patches" are random crops of 5 to 30 % of the area.
     """
     clip = load_clip(str(folder))
-    classes = torch.stack([_class_embedding(clip, style) for style in styles.STYLES.values()])
+    known = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))["styles"]
+    classes = torch.stack([_class_embedding(clip, styles.STYLES[name]) for name in known])
     right = {"pictures": [], "patches": []}
     for number, image in enumerate(pictures().values()):
         source = np.asarray(image, np.float32) / 255
-        for label, style in enumerate(styles.STYLES):
+        for label, style in enumerate(known):
             for k in range(renderings if style != "photo" else 1):
                 rng = np.random.default_rng([number, label, k])
                 rendered = styles.render(source, style, rng, held_out=True)

@@ -22,8 +22,8 @@ class Option:
 
     `kind` "range" is a pair of numbers, whose tooltip is a pair as well. A default of None stands as 0 or as empty text
     in a widget. One that came after its node was published is `appended`: its widget stands last, so that saved
-    workflows keep their values. `parse` makes the stored value of a given one, and raises InputError. `advanced` widgets are folded
-    away; without a tooltip there is none.
+    workflows keep their values. `parse` makes the stored value of a given one, and raises InputError. `advanced`
+    widgets are folded away; without a tooltip there is none.
     """
 
     name: str

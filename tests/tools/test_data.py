@@ -13,6 +13,8 @@ ALL_KINDS = scenes.TRAIN_KINDS + scenes.HELD_OUT_KINDS
 
 @pytest.mark.parametrize("photo", photos.PHOTOS, ids=lambda photo: photo.name)
 def test_photo_loads_as_its_region(photo):
+    if not photos.source_path(photo).is_file():
+        pytest.skip(f"{photo.package} is a package of Debian, needed for training alone")
     pixels = photos.load(photo)
     assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
     with Image.open(photos.source_path(photo)) as whole:
@@ -28,11 +30,11 @@ def test_load_returns_pixels_of_its_own():
     assert np.array_equal(photos.load(photo), before)
 
 
-@pytest.mark.parametrize("photo", photos.PHOTOS, ids=lambda photo: photo.name)
-def test_photo_states_an_allowed_licence(photo):
-    assert photo.licence in photos.ALLOWED_LICENCES
-    assert photo.attribution.strip()
-    assert photo.package in ("scikit-image", "scikit-learn")
+def test_photos_state_an_allowed_licence():
+    for photo in photos.PHOTOS:
+        assert photo.licence in photos.ALLOWED_LICENCES, photo.name
+        assert photo.attribution.strip(), photo.name
+        assert photo.package in ("scikit-image", "scikit-learn", "lomiri-wallpapers-16.04"), photo.name
 
 
 def test_split_covers_every_photo_once():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import statistics
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def screened(rows: list[dict]) -> str:
     for c in sorted(found, key=lambda c: -c.gain):
         lines.append(f"| {c.a} | {c.gain:+.4f} | {c.low:+.4f} to {c.high:+.4f} | {c.pictures_better} of {c.pictures} |")
     return "\n".join(lines)
+
+
+def stable(rows: list[dict]) -> str:
+    """Markdown: what each way to guide damages and keeps, the mean over all edits, and the worst."""
+    measures = {"clipped": max, "glitter": max, "ssim": min, "gradient": min, "probability": min}
+    lines = ["| guidance | phrase | burned out | glitter | SSIM | gradient correlation | style probability |"]
+    lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
+    for method, prompt in sorted({(row["method"], row["prompt"]) for row in rows}):
+        its = [row for row in rows if (row["method"], row["prompt"]) == (method, prompt)]
+        cells = []
+        for name, worst in measures.items():
+            values = [row[name] for row in its]
+            cells.append(f"{statistics.mean(values):.3f} ({worst(values):.3f})")
+        lines.append(f"| {method} | {prompt} | {' | '.join(cells)} |")
+    pictures = len({row["picture"] for row in rows})
+    return "\n".join([*lines, "", f"Means (worst) over {pictures} photos; {rows[0]['clip_dtype']} CLIP."])
 
 
 def judged() -> str:
@@ -91,10 +108,13 @@ def main() -> None:
     else:
         plan = protocol.PLANS[args.what](folder)
         rows = sweep(args.what, protocol.quick(plan) if args.quick else plan, folder, args.workers, args.batch)
-        if args.what not in ("screening", "second"):
+        if args.what == "stability":
+            text = stable(rows)
+        elif args.what not in ("screening", "second"):
             report(args.what, rows, folder, args.docs and not args.quick)
             return
-        text = screened(rows)
+        else:
+            text = screened(rows)
     print(text)
     if args.docs and not args.quick:
         insert(PAGE, args.what, text)

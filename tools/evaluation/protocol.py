@@ -172,6 +172,23 @@ def confirm(folder: Path) -> Plan:
     return Plan(sources, PROMPTS, CONFIRMED, WEIGHTS, (0,), judge(), reduced(REDUCED))
 
 
+# Guidance as it was before the trust region, with the weights of then.
+BEFORE = {"trust_radius": 0.0, "clip_directional": 7000.0, "clip_global": 2500.0, "contrastive": 300.0}
+BEFORE |= {"mse": 4000.0, "mse_chroma": 1.0, "range": 50.0}
+STABILITY_PROMPTS = ("a sketch with crayon", "golden")
+
+
+def stability(folder: Path) -> Plan:
+    """Guidance before the trust region and now, on photos that no tuning saw, at 128 px by the defaults.
+
+    The photos lie in the folder `unseen` beside the run's: `python -m tools.evaluation.unseen` fetches them.
+    """
+    photos = sorted((folder.parent / "unseen").glob("*.png"))
+    methods = (Method("before", BEFORE), Method("now"))
+    sources = {photo.stem: str(photo) for photo in photos}
+    return Plan(sources, STABILITY_PROMPTS, methods, (1.0,), (0,), judge(), {"size": 128})
+
+
 def _check(settings: dict, folder: Path) -> Plan:
     """The finalists, the paper's selection and random on the held-out pictures, on one phrase."""
     sources = write("held_out", folder / "originals")
@@ -183,6 +200,7 @@ PLANS: dict[str, Callable[[Path], Plan]] = {
     "screening": screening,
     "second": second,
     "confirm": confirm,
+    "stability": stability,
     "full": partial(_check, FULL),
     "large": lambda folder: _check(reduced(LARGE), folder),
 }
