@@ -53,8 +53,9 @@ def restyled(name: str) -> torch.Tensor:
     y, x = torch.meshgrid(torch.linspace(0, 6, 32), torch.linspace(0, 6, 32), indexing="ij")
     colours = [torch.stack([torch.sin(k * y), torch.cos(x - y), torch.sin(k * x) * torch.cos(y)]) for k in (1, 2)]
     mask = ((x + y) / 12)[None, None] if name == "masked" else None
-    weights = {weight: 64 * value for weight, value in WEIGHTS.items()}  # from 32x32 to 256x256 pixels
-    s = Settings("gold", steps="50", skip=44, crops=4, attend="all", **weights, **WALKS[name])
+    weights = {name: 64 * value for name, value in WEIGHTS.items()}  # from 32x32 to 256x256 pixels
+    fixed = {"steps": "50", "skip": 44, "crops": 4, "attend": "all", "mse_chroma": 1.0}
+    s = Settings("gold", **fixed, **weights, **WALKS[name])
     stylizer = Stylizer(model)
     prepared = stylizer.prepare(torch.stack(colours), 32, "pad")
     blend = prepared.blend(s.strength, mask)

@@ -53,7 +53,7 @@ def test_every_edit_has_a_row_a_picture_and_all_metrics(plan, done):
     assert len(keyed(rows)) == len(rows) == 2 * 2 * 2 * 3
     for row in rows:
         assert -1 <= row["directional"] <= 1 and 0 <= row["probability"] <= 1 and row["structure"] > 0
-        assert 0 < row["ssim"] < 1 and "lpips" not in row
+        assert -1 < row["ssim"] < 1 and 0 <= row["clipped"] <= 1 and -1 <= row["glitter"] <= 1 and "lpips" not in row
     with (folder / "rows.csv").open(newline="", encoding="utf-8") as file:
         assert [row["file"] for row in csv.DictReader(file)] == [row["file"] for row in rows]
     edited = read(folder / "pictures" / rows[0]["file"])
@@ -181,7 +181,7 @@ def test_the_contrastive_sweep_leaves_a_fixed_weight_alone(plan):
     cells = [(cell.method.name, cell.settings(swept).contrastive) for cell in swept.cells()][:3]
     assert cells == [("none", 0.0), ("random", 75.0), ("random", 300.0)]
     clip = [(cell.settings(plan).contrastive, cell.settings(plan).clip_global) for cell in plan.cells()]
-    assert clip[:4] == [(0.0, 1250.0), (0.0, 5000.0), (300.0, 1250.0), (300.0, 5000.0)]
+    assert clip[:4] == [(0.0, 40_000.0), (0.0, 160_000.0), (6000.0, 40_000.0), (6000.0, 160_000.0)]
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,8 @@ def folder(tmp_path):
 def test_a_folder_holds_one_picture_at_a_time(folder, monkeypatch):
     read, alive = pictures.read, weakref.WeakSet()
 
-    def reading(path):
-        picture = read(path)
+    def reading(path, short_side=None):
+        picture = read(path, short_side)
         alive.add(picture)
         return picture
 
