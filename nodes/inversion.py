@@ -75,7 +75,7 @@ class EncodeInvertDDIM:
                     0,
                     0,
                     2048,
-                    "Short side in pixels at which the U-Net works. 0: its training size (128 for demo). Larger shows "
+                    "Short side in pixels at which the U-Net works. 0: its training size (192 for demo). Larger shows "
                     "more detail but costs time and memory by the square, and styles get finer and weaker.",
                     step=8,
                 ),

@@ -155,7 +155,7 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     add("--model", "demo, or a U-Net checkpoint", metavar="demo|FILE")
     add("--clip", "demo, or an open_clip model", metavar="demo|NAME")
     add("--clip-pretrained", "that model's weights", metavar="TAG|FILE")
-    add("--size", "short side in pixels; by default the model's own, 128 for demo", type=int, metavar="N")
+    add("--size", "short side in pixels; by default the model's own, 192 for demo", type=int, metavar="N")
     add("--fit", "how both sides get to the multiples that the U-Net needs", choices=pictures.FITS)
     add("--steps", "respacing of the 1000 steps: 50, ddim50 or 10,20", metavar="N")
     add("--skip", "steps left out at the noisy end; fewer changes more", type=int, metavar="N")

@@ -41,7 +41,7 @@ class Settings(LossSettings):
     model_options: dict | None = None  # of `load_model`: what the checkpoint's shapes cannot tell, and class_label
     clip: str = "demo"
     clip_pretrained: str | None = None
-    size: int | None = None  # short side; the model's training size if None, twice that for the built-in one
+    size: int | None = None  # short side; the model's training size if None, three times that for the built-in one
     fit: str = "pad"
     output_size: str = "network"
     steps: str = "50"
