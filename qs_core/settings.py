@@ -52,7 +52,7 @@ class Settings(LossSettings):
     strength: float = 1.0  # from 0, the source itself, to 1
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
-    trust_radius: float = 0.08  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
+    trust_radius: float = 0.1  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
     seed: int = 0  # None: a new one by chance, which the report tells
     count: int = 1
     device: str = "auto"

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate, normalize
 
-from qs_core import load_clip, load_model, stylize
+from qs_core import demo, load_clip, load_model, stylize
 from qs_core.anchors import Attention, entropy_global
 from qs_core.crops import Crops, cut, homographies
 from qs_core.demo import CLIP as CLIP_FOLDER
@@ -129,8 +129,8 @@ def entropy_table() -> str:
 
 
 def sheet(names: tuple[str, ...], prompts: tuple[str, ...], path: Path, **options) -> None:
-    """Held-out pictures, each beside its restyled versions, with the prompts above."""
-    originals, rows = pictures(), []
+    """Sample photos, all held out of training, each beside its restyled versions, with the prompts above."""
+    originals, rows = {name: Image.open(demo.PICTURES[name]).convert("RGB") for name in names}, []
     for name in names:
         results = [stylize(originals[name], prompt, **options).image for prompt in prompts]
         rows.append([originals[name], *results])
@@ -166,7 +166,7 @@ def table() -> str:
     lines += [f"| {name} | {trips[64][name]:.1f} | {trips[128][name]:.1f} |" for name in trips[64]]
     means = [np.mean(list(trips[size].values())) for size in (64, 128)]
     lines += [f"| **mean** | **{means[0]:.1f}** | **{means[1]:.1f}** |", ""]
-    lines += ["| zero-shot style accuracy, 12 classes | |", "|---|---|"]
+    lines += [f"| zero-shot style accuracy, {len(styles.STYLES)} classes | |", "|---|---|"]
     lines += [f"| unseen {kind} | {100 * value:.1f} % |" for kind, value in accuracy.items()]
     return "\n".join(lines)
 

@@ -135,14 +135,14 @@ CLIP_LOSS = Description(
         Option(
             "clip_directional",
             "weight",
-            16_000.0,
+            40_000.0,
             "weight: pull along the phrases' difference",
             "Pull along the difference of the two phrases. Higher: more style.",
         ),
         Option(
             "clip_global",
             "weight",
-            80_000.0,
+            40_000.0,
             "weight: pull toward the phrase",
             "Pull towards the text itself. Higher: more style, less content.",
         ),

@@ -51,11 +51,11 @@ def range_loss(view: View) -> dict[str, Tensor]:
 MSE_LOSS = Description(
     "mse",
     (
-        Option("mse", "weight", 16_000.0, "weight: hold the pixels", "Higher: closer to the photo."),
+        Option("mse", "weight", 20_000.0, "weight: hold the pixels", "Higher: closer to the photo."),
         Option(
             "mse_chroma",
             "number",
-            0.3,
+            0.5,
             "share that differences of colour count in it; 0: lightness alone",
             "How much differences of colour count beside those of lightness. Lower: colours may change where the style "
             "says so.",
