@@ -181,7 +181,7 @@ def test_the_contrastive_sweep_leaves_a_fixed_weight_alone(plan):
     cells = [(cell.method.name, cell.settings(swept).contrastive) for cell in swept.cells()][:3]
     assert cells == [("none", 0.0), ("random", 75.0), ("random", 300.0)]
     clip = [(cell.settings(plan).contrastive, cell.settings(plan).clip_global) for cell in plan.cells()]
-    assert clip[:4] == [(0.0, 40_000.0), (0.0, 160_000.0), (6000.0, 40_000.0), (6000.0, 160_000.0)]
+    assert clip[:4] == [(0.0, 20_000.0), (0.0, 80_000.0), (6000.0, 20_000.0), (6000.0, 80_000.0)]
 
 
 @pytest.mark.parametrize(
