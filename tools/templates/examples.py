@@ -47,8 +47,8 @@ def skip() -> Graph:
 
 def contrastive() -> Graph:
     """Without the contrastive loss, with its default, with three times that."""
-    light = {"QSAttnGuidedSampler": {"mse": 1500.0}}
-    weights = [{"weight": weight} for weight in (0.0, 300.0, 1000.0)]
+    light = {"QSAttnGuidedSampler": {"mse": 5000.0}}
+    weights = [{"weight": weight} for weight in (0.0, 6000.0, 18_000.0)]
     return variations("contrastive", "cat", "a sketch with crayon", of("QSContrastiveLoss", weights, light))
 
 
@@ -62,7 +62,7 @@ def crops() -> Graph:
 
 def mse() -> Graph:
     """No hold on the pixels, the default, ten times that."""
-    weights = [{"weight": weight} for weight in (0.0, 4000.0, 40_000.0)]
+    weights = [{"weight": weight} for weight in (0.0, 20_000.0, 200_000.0)]
     return variations("mse", "astronaut", "golden", of("QSMSELoss", weights))
 
 

@@ -217,7 +217,7 @@ def style_preset() -> Graph:
     photo = put("QSSampleImage", 40, 680, picture="cat")
     model = put("LoadDiffusionModel", 40, 820)
     clip = put("LoadOpenCLIP", 40, 1170)
-    dials = [(0.5, 1.0), (1.0, 1.0), (2.0, 1.0)]
+    dials = [(0.25, 1.0), (1.0, 1.0), (4.0, 1.0)]
     presets = [
         put("QSStylePreset", 540, 80 + 320 * k, style_name="golden", style=style, content=content)
         for k, (style, content) in enumerate(dials)
