@@ -3,12 +3,12 @@
 import logging
 
 from ..qs_core import demo, pictures
+from ..qs_core.checkpoints.specification import LARGEST_IMAGE, VARIANCES
 from ..qs_core.errors import InputError
 from ..qs_core.model import load_model
 from ..qs_core.networks import open_clip_by_name
 from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
-from ..qs_core.specification import LARGEST_IMAGE, VARIANCES
 from .folders import CLIP_FOLDER, FOLDER, clip_weights, model_names, model_path
 from .host import HOST, manage
 from .images import to_image

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from . import checkpoints, demo, unets
-from .checkpoints.contents import require_weight
-from .errors import InputError, UnsupportedCheckpoint
+from .. import checkpoints, demo, unets
+from ..errors import InputError, UnsupportedCheckpoint
+from ..paths import exists, expanded, require_possible
+from ..schedule import NOISE
+from ..unets import diffusers
+from .contents import require_weight
 from .known import Known, Signature, by_file, by_sha256, by_signature
-from .paths import exists, expanded, require_possible
-from .schedule import NOISE
-from .unets import diffusers
 
 LOOKED_UP, BY_SHAPES = "looked up", "looked up by shapes"  # as this very file's; as that of others with these shapes
 ORIGINS = ("given", "read", "stated", LOOKED_UP, BY_SHAPES, "guessed")
