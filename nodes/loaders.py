@@ -5,8 +5,8 @@ import logging
 from ..qs_core import demo, pictures
 from ..qs_core.checkpoints.specification import LARGEST_IMAGE, VARIANCES
 from ..qs_core.errors import InputError
+from ..qs_core.features.openclip import load_clip
 from ..qs_core.model import load_model
-from ..qs_core.networks import open_clip_by_name
 from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
 from .folders import CLIP_FOLDER, FOLDER, clip_weights, model_names, model_path
@@ -200,7 +200,7 @@ class LoadOpenCLIP:
     @leaves_inference_mode
     def load(self, clip_name: str, pretrained: str, custom_name: str = "", dtype: str = AUTO):
         name, weights = _chosen(clip_name, pretrained, custom_name)
-        clip = open_clip_by_name(name, weights, "cpu", announce=_announce)
+        clip = load_clip(name, weights, announce=_announce)
         chosen = choose_clip_dtype(dtype, clip, HOST.device)
         clip.network.visual.to(DTYPES[chosen])
         warn_of_emulation(chosen, HOST.device, _announce)

@@ -109,7 +109,7 @@ def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str
 
 def located(path: str | Path) -> Path:
     """The file that is meant: the built-in model's for "demo", a folder's own for one that diffusers saved."""
-    path = demo.UNET if str(path) == demo.NAME else expanded(path)
+    path = expanded(demo.resolve(path, demo.UNET))
     return (diffusers.file_in(path) if exists(path) and path.is_dir() else None) or path
 
 

@@ -55,8 +55,8 @@ def load_clip(
 ) -> CLIP:
     """An open_clip model in float32, frozen: a name with `pretrained`, or a folder in open_clip's own format.
 
-    Names are open_clip's own, OpenAI's (ViT-B/16), hf-hub:OWNER/NAME, and local-dir:FOLDER or the folder by itself; the
-    last three have their weights with them, and `pretrained` is not used.
+    Names are open_clip's own, OpenAI's (ViT-B/16), hf-hub:OWNER/NAME, local-dir:FOLDER or the folder by itself, and
+    "demo" for the built-in one; the last four have their weights with them, and `pretrained` is not used.
     `pretrained` is one of open_clip's tags for that name, or a file with the state dict of the whole model. A tag whose
     weights are on this machine is loaded from there, without asking the network. `announce` is given one sentence
     before each download begins, and one where a file cannot say what it needs.

@@ -14,6 +14,7 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
+from qs_core import demo
 from qs_core.errors import InputError, UnsupportedCheckpoint
 from qs_core.features import names
 from qs_core.features.clip import Vocabulary, text_direction
@@ -520,6 +521,10 @@ class TestNames:
         for name in (f"local-dir:{saved}", str(saved), f"~/{saved.name}", f"local-dir:~/{saved.name}"):
             found = load_clip(name).network.visual.state_dict()
             assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+    def test_the_built_in_one_by_its_name(self):
+        by_name, by_folder = load_clip("demo"), load_clip(str(demo.CLIP))
+        assert by_name.name == by_folder.name and by_name.vocabulary == by_folder.vocabulary
 
     def test_a_repository_from_the_cache_without_asking_the_network(self, saved, monkeypatch):
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(saved.parents[2]))
