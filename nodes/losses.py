@@ -18,8 +18,8 @@ from ..qs_core.errors import InputError
 from ..qs_core.features.vgg import VGG19, load_vgg
 from ..qs_core.losses import BY_KIND, LOSSES
 from ..qs_core.losses.base import Term
-from ..qs_core.losses.description import Description
-from ..qs_core.settings import Settings, make_term
+from ..qs_core.losses.description import Description, Setting
+from ..qs_core.settings import Settings
 from ..qs_core.transfer import Inversion
 from .folders import TORCHVISION, VGG_FOLDER, vgg_names, vgg_path
 from .host import HOST, Loaded, manage
@@ -57,8 +57,8 @@ class Recipe:
     def term(self, base: Settings, inversion: Inversion, its_text: Text) -> Term:
         """The term of this loss in a walk from the inversion; what the recipe does not set is as in `base`."""
         text, size = (self.text or its_text).on(HOST.device), inversion.source.shape[-2:]
-        own = {self.kind: self.network.core.network} if self.network else {}
-        made = make_term(self.kind, replace(base, **self.settings), inversion.model, text, *size, own)
+        own = self.network.core.network if self.network else None
+        made = BY_KIND[self.kind].term(replace(base, **self.settings), Setting(inversion.model, text, *size, own))
         start, stop = window(inversion, self.span)
         return replace(made, start=start, stop=stop)
 

@@ -20,7 +20,6 @@ from .contents import require_weight
 from .known import Known, Signature, by_file, by_sha256, by_signature
 
 LOOKED_UP, BY_SHAPES = "looked up", "looked up by shapes"  # as this very file's; as that of others with these shapes
-ORIGINS = ("given", "read", "stated", LOOKED_UP, BY_SHAPES, "guessed")
 VARIANCES = ("learned", "fixed_small", "fixed_large")
 OPTIONS = (*unets.HEADS, "image_size", "noise_schedule", "variance")  # guided-diffusion's flags, but for the last
 READ_FLAGS = {  # those of guided-diffusion's flags that shapes tell: given, they must agree
@@ -42,7 +41,7 @@ IMAGE_SIZES = {  # guided-diffusion's own table of multipliers
 
 @dataclass(frozen=True)
 class Specification:
-    """A checkpoint's whole configuration; `origins` says for each value, by name, which of ORIGINS it is from."""
+    """A checkpoint's whole configuration; `origins` says where each value, by name, comes from."""
 
     name: str
     config: unets.Config

@@ -67,11 +67,6 @@ def hub_download(name: str) -> Download:
     return from_hub(f"CLIP {name}", repository, instead)
 
 
-def on_this_machine(name: str) -> bool:
-    """Whether a repository's configuration and weights are in the local cache."""
-    return _snapshot(name) is not None
-
-
 def _snapshot(name: str) -> str | None:
     repository = name.removeprefix(HUB)
     try:

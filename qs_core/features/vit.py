@@ -110,12 +110,6 @@ def load_vit(
     return ViT(network, config["mean"], config["std"]).to(device)
 
 
-def needed_downloads(name: str = DINO, pretrained: str | Path | None = None) -> tuple[Download, ...]:
-    """What `load_vit` would download, () for nothing; the network is not asked."""
-    _check_name(name)
-    return (_download(name),) if pretrained == HUB and not cached(_repository(name), *FILES) else ()
-
-
 def _check_name(name: str) -> None:
     """Raises InputError unless timm has a VisionTransformer of that name and tag."""
     architecture, _, tag = name.partition(".")
