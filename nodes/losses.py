@@ -25,7 +25,7 @@ from .folders import TORCHVISION, VGG_FOLDER, vgg_names, vgg_path
 from .host import HOST, Loaded, manage
 from .inference_mode import leaves_inference_mode
 from .text import Text
-from .widgets import CATEGORY, choice, number, settings_of, widgets, wire
+from .widgets import CATEGORY, choice, number, settings_of, verdict, widgets, wire
 
 
 @dataclass(frozen=True)
@@ -203,11 +203,8 @@ class VGGNode(LossNode):
         return declared
 
     @classmethod
-    def VALIDATE_INPUTS(cls, weights_file=None):  # None: linked, known later
-        try:
-            return weights_file is None or bool(vgg_path(weights_file) or True)
-        except InputError as error:
-            return str(error)
+    def VALIDATE_INPUTS(cls, weights_file=None):
+        return verdict(vgg_path, weights_file)
 
     def network(self, settings: Mapping[str, object], inputs: Mapping[str, object]) -> Loaded | None:
         """VGG-19's layers; a weight of 0 loads none."""

@@ -11,7 +11,7 @@ from . import demo, unets
 from .checkpoints.specification import Specification
 from .checkpoints.specification import read as specify
 from .errors import InputError
-from .modes import loads
+from .modes import loading
 from .precision import DTYPES
 from .protocol import Prediction, PullBack
 from .schedule import Schedule, make_schedule
@@ -154,7 +154,7 @@ class DiffusionModel:
             )
 
 
-@loads
+@loading()
 def load_model(
     path: str | Path = demo.NAME,
     *,

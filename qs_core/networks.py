@@ -12,7 +12,7 @@ from .features.weights import Announce
 from .host import choose_device
 from .losses import LOSSES
 from .model import DiffusionModel, load_model
-from .modes import in_plain_mode
+from .modes import plain
 from .precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from .settings import Settings
 
@@ -36,7 +36,7 @@ class Networks:
         return replace(self, text=_text(self.text.clip, s))
 
 
-@in_plain_mode
+@plain()
 def load(s: Settings, announce: Announce | None = None) -> Networks:
     """Load the networks that the settings name, and embed the phrases, in float32 whatever the pictures are in."""
     device = choose_device(s.device)

@@ -24,7 +24,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError, UnsupportedCheckpoint
-from ..modes import loads
+from ..modes import loading
 from ..paths import expanded, is_file
 from .clip import CLIP, Vocabulary
 from .names import (
@@ -43,7 +43,7 @@ OPENAI_FIELDS = {"input_resolution", "context_length", "vocab_size"}
 INSTEAD = "Or fetch it from there by other means and give the path of that file in place of the tag."
 
 
-@loads
+@loading()
 def load_clip(
     name: str,
     pretrained: str | Path | None = None,

@@ -18,7 +18,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
-from ..modes import loads
+from ..modes import loading
 from ..paths import expanded, is_file
 from .pixels import standardise
 from .weights import Announce, Download, cached, from_hub, load_exactly
@@ -84,7 +84,7 @@ class ViT(Module):
         return layer % count
 
 
-@loads
+@loading()
 def load_vit(
     name: str = DINO,
     pretrained: str | Path | None = None,
