@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ..qs_core import demo
 from ..qs_core.checkpoints import SUFFIXES
+from ..qs_core.checkpoints.known import by_file
 from ..qs_core.errors import InputError
 from ..qs_core.features.openclip import is_tag, tags_of
-from ..qs_core.known import by_file
 from .host import hosted
 
 FOLDER, CLIP_FOLDER, VGG_FOLDER = "qs_diffusion", "qs_clip", "qs_vgg"  # the names of the model folders

@@ -4,21 +4,9 @@
 node bodies leave that mode, images are cloned on entry, and weights are put right before each use.
 """
 
-import functools
-from collections.abc import Callable
-
 import torch
 
-
-def leaves_inference_mode(method: Callable) -> Callable:
-    """A node's method, run outside of the inference mode that ComfyUI opens around it."""
-
-    @functools.wraps(method)
-    def body(*args, **kwargs):
-        with torch.inference_mode(False):
-            return method(*args, **kwargs)
-
-    return body
+leaves_inference_mode = torch.inference_mode(False)  # decorates a node's method
 
 
 def make_usable(network: torch.nn.Module, device: torch.device) -> None:

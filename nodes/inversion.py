@@ -7,7 +7,6 @@ from torch import Tensor
 
 from ..qs_core import pictures
 from ..qs_core.blend import BlendMap
-from ..qs_core.errors import InputError
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
@@ -17,7 +16,7 @@ from .images import from_image, from_mask
 from .inference_mode import leaves_inference_mode
 from .masks import feathered
 from .progress import Bar
-from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, whole, wire
+from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, verdict, whole, wire
 
 
 @dataclass(frozen=True)
@@ -125,14 +124,11 @@ class EncodeInvertDDIM:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, steps=None, skip=None, start=None, spacing=""):  # None: linked, known later
-        if None in (steps, skip, start, spacing):
-            return True
-        try:
-            count_steps(make_schedule(spacing.strip() or str(steps)), skip, start)
-        except InputError as error:
-            return str(error)
-        return True
+    def VALIDATE_INPUTS(cls, steps=None, skip=None, start=None, spacing=""):
+        def count(steps, skip, start, spacing):
+            return count_steps(make_schedule(spacing.strip() or str(steps)), skip, start)
+
+        return verdict(count, steps, skip, start, spacing)
 
     @leaves_inference_mode
     def invert(

@@ -3,17 +3,16 @@
 import logging
 
 from ..qs_core import demo, pictures
-from ..qs_core.errors import InputError
+from ..qs_core.checkpoints.specification import LARGEST_IMAGE, VARIANCES
+from ..qs_core.features.openclip import load_clip
 from ..qs_core.model import load_model
-from ..qs_core.networks import open_clip_by_name
 from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
-from ..qs_core.specification import LARGEST_IMAGE, VARIANCES
 from .folders import CLIP_FOLDER, FOLDER, clip_weights, model_names, model_path
 from .host import HOST, manage
 from .images import to_image
 from .inference_mode import leaves_inference_mode
-from .widgets import CATEGORY, DEFAULTS, choice, text, whole
+from .widgets import CATEGORY, DEFAULTS, choice, text, verdict, whole
 
 AUTO = "auto"
 ORDERS = {"no": False, "yes": True}
@@ -109,10 +108,7 @@ class LoadDiffusionModel:
     @classmethod
     def VALIDATE_INPUTS(cls, model_name=None):
         """True, or what is wrong with the name; ComfyUI then does not compare it with its own list."""
-        try:
-            return model_name is None or bool(model_path(model_name))
-        except InputError as error:
-            return str(error)
+        return verdict(model_path, model_name)
 
     @leaves_inference_mode
     def load(
@@ -190,17 +186,12 @@ class LoadOpenCLIP:
     @classmethod
     def VALIDATE_INPUTS(cls, clip_name=None, pretrained=None, custom_name=""):
         """True, or what is wrong with the names; ComfyUI then does not compare them with its own list."""
-        if None in (clip_name, pretrained, custom_name):
-            return True
-        try:
-            return bool(_chosen(clip_name, pretrained, custom_name))
-        except InputError as error:
-            return str(error)
+        return verdict(_chosen, clip_name, pretrained, custom_name)
 
     @leaves_inference_mode
     def load(self, clip_name: str, pretrained: str, custom_name: str = "", dtype: str = AUTO):
         name, weights = _chosen(clip_name, pretrained, custom_name)
-        clip = open_clip_by_name(name, weights, "cpu", announce=_announce)
+        clip = load_clip(name, weights, announce=_announce)
         chosen = choose_clip_dtype(dtype, clip, HOST.device)
         clip.network.visual.to(DTYPES[chosen])
         warn_of_emulation(chosen, HOST.device, _announce)

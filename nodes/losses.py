@@ -18,14 +18,14 @@ from ..qs_core.errors import InputError
 from ..qs_core.features.vgg import VGG19, load_vgg
 from ..qs_core.losses import BY_KIND, LOSSES
 from ..qs_core.losses.base import Term
-from ..qs_core.losses.description import Description
-from ..qs_core.settings import Settings, make_term
+from ..qs_core.losses.description import Description, Setting
+from ..qs_core.settings import Settings
 from ..qs_core.transfer import Inversion
 from .folders import TORCHVISION, VGG_FOLDER, vgg_names, vgg_path
 from .host import HOST, Loaded, manage
 from .inference_mode import leaves_inference_mode
 from .text import Text
-from .widgets import CATEGORY, choice, number, settings_of, widgets, wire
+from .widgets import CATEGORY, choice, number, settings_of, verdict, widgets, wire
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Recipe:
     def term(self, base: Settings, inversion: Inversion, its_text: Text) -> Term:
         """The term of this loss in a walk from the inversion; what the recipe does not set is as in `base`."""
         text, size = (self.text or its_text).on(HOST.device), inversion.source.shape[-2:]
-        own = {self.kind: self.network.core.network} if self.network else {}
-        made = make_term(self.kind, replace(base, **self.settings), inversion.model, text, *size, own)
+        own = self.network.core.network if self.network else None
+        made = BY_KIND[self.kind].term(replace(base, **self.settings), Setting(inversion.model, text, *size, own))
         start, stop = window(inversion, self.span)
         return replace(made, start=start, stop=stop)
 
@@ -203,11 +203,8 @@ class VGGNode(LossNode):
         return declared
 
     @classmethod
-    def VALIDATE_INPUTS(cls, weights_file=None):  # None: linked, known later
-        try:
-            return weights_file is None or bool(vgg_path(weights_file) or True)
-        except InputError as error:
-            return str(error)
+    def VALIDATE_INPUTS(cls, weights_file=None):
+        return verdict(vgg_path, weights_file)
 
     def network(self, settings: Mapping[str, object], inputs: Mapping[str, object]) -> Loaded | None:
         """VGG-19's layers; a weight of 0 loads none."""

@@ -3,13 +3,12 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from ..qs_core.errors import InputError
 from ..qs_core.losses import LOSSES
 from ..qs_core.presets import PRESETS, preset
 from .inference_mode import leaves_inference_mode
 from .losses import Losses, Recipe, checked, losses_input
 from .losses import vgg as load_vgg
-from .widgets import CATEGORY, DEFAULTS, choice, flag, number
+from .widgets import CATEGORY, DEFAULTS, choice, flag, number, verdict
 
 # The weights that each of a preset's dials multiplies.
 STYLE, CONTENT, OTHERS = (
@@ -68,11 +67,8 @@ class QSStylePreset:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, style_name=None):  # None: linked, known later
-        try:
-            return style_name is None or bool(preset(style_name))
-        except InputError as error:
-            return str(error)
+    def VALIDATE_INPUTS(cls, style_name=None):
+        return verdict(preset, style_name)
 
     @leaves_inference_mode
     def choose(self, style_name: str, style: float, content: float, vgg: bool, losses: Losses = ()):

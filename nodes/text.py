@@ -8,7 +8,7 @@ from ..qs_core.errors import InputError
 from ..qs_core.features.clip import TextDirection, text_direction
 from .host import Loaded, bring
 from .inference_mode import leaves_inference_mode
-from .widgets import CATEGORY, DEFAULTS, flag, parse_prompts, text, wire
+from .widgets import CATEGORY, DEFAULTS, flag, parse_prompts, text, verdict, wire
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,8 @@ class QSPromptList:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, lines=None):  # None: linked, known later
-        if lines is None:
-            return True
-        try:
-            parse_list(lines)
-        except InputError as error:
-            return str(error)
-        return True
+    def VALIDATE_INPUTS(cls, lines=None):
+        return verdict(parse_list, lines)
 
     def split(self, lines: str):
         pairs = parse_list(lines)

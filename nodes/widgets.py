@@ -1,8 +1,9 @@
 """Widgets: their defaults, read from the library's settings, and what their text means."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 
+from ..qs_core.errors import InputError
 from ..qs_core.losses.description import Option
 from ..qs_core.settings import OPTIONS, Settings
 from ..qs_core.values import weighted
@@ -74,6 +75,15 @@ def settings_of(inputs: Mapping[str, object]) -> dict[str, object]:
         if option.kind == "range" and any(end in inputs for end in ends):
             found[option.name] = tuple(inputs.get(end, v) for end, v in zip(ends, option.default, strict=True))
     return found
+
+
+def verdict(check: Callable[..., object], *inputs: object) -> bool | str:
+    """What VALIDATE_INPUTS answers: True, or the text of the check's InputError. An input that is None is linked, and
+    known later."""
+    try:
+        return None in inputs or bool(check(*inputs) or True)
+    except InputError as error:
+        return str(error)
 
 
 def parse_prompts(lines: str) -> tuple[tuple[str, ...], tuple[float, ...]]:

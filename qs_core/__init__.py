@@ -3,6 +3,7 @@
 Hwang & Lee, Query-Selected Global Attention for Text guided Image Style Transfer using Diffusion Model.
 """
 
+from .checkpoints.specification import convert, inspect
 from .errors import InputError, MemoryShortage, NonFiniteError, UnsupportedCheckpoint
 from .features.clip import text_direction
 from .features.openclip import load_clip
@@ -10,7 +11,6 @@ from .model import DiffusionModel, load_model
 from .pipeline import Restyled, stylize
 from .presets import PRESETS, preset
 from .settings import Settings
-from .specification import convert, inspect
 from .stylizer import Stylizer
 
 __all__ = [

@@ -18,9 +18,12 @@ except ModuleNotFoundError:
     qs_evaluate = None
 
 from . import anchors, checkpoints, paths, pictures, transfer
+from .checkpoints.known import by_file, by_sha256
+from .checkpoints.specification import OPTIONS as MODEL_OPTIONS
+from .checkpoints.specification import VARIANCES, Specification, convert, located
+from .checkpoints.specification import inspect as inspect_checkpoint
 from .errors import InputError, MemoryShortage, NonFiniteError
 from .host import out_of_memory
-from .known import by_file, by_sha256
 from .losses.description import Option
 from .pipeline import run
 from .precision import DTYPES
@@ -28,9 +31,6 @@ from .presets import PRESETS, preset
 from .randomness import batch_seeds
 from .schedule import NOISE
 from .settings import OPTIONS, Settings
-from .specification import OPTIONS as MODEL_OPTIONS
-from .specification import VARIANCES, Specification, convert, located
-from .specification import inspect as inspect_checkpoint
 from .speech import unfailing
 from .values import doubtful, weighted
 

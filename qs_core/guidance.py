@@ -22,7 +22,7 @@ from .protocol import Model, Prediction, PullBack
 from .randomness import Generators, named, remember, rewind
 from .samplers import Guided
 from .schedule import Schedule
-from .unets.recompute import recomputing
+from .unets.gradient_checkpointing import gradient_checkpointing
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Guidance:
         while True:
             states, under_way = [remember(bound.generators) for bound in live], []
             try:
-                with recomputing(policy.checkpointing):
+                with gradient_checkpointing(policy.checkpointing):
                     return self._attempt(x_t, i, live, under_way, policy.chunk)
             except Exception as error:
                 if not policy.host.is_shortage(error):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from . import demo, unets
+from .checkpoints.specification import Specification
+from .checkpoints.specification import read as specify
 from .errors import InputError
-from .modes import loads
+from .modes import loading
 from .precision import DTYPES
 from .protocol import Prediction, PullBack
 from .schedule import Schedule, make_schedule
-from .specification import Specification
-from .specification import read as specify
 from .unets.adm import Layer
 
 
@@ -154,7 +154,7 @@ class DiffusionModel:
             )
 
 
-@loads
+@loading()
 def load_model(
     path: str | Path = demo.NAME,
     *,

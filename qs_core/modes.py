@@ -22,37 +22,21 @@ def plain() -> Iterator[None]:
         yield
 
 
-def in_plain_mode(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """The function, run in `plain` mode whatever mode it is called in."""
-
-    @functools.wraps(function)
-    def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        with plain():
-            return function(*args, **kwargs)
-
-    return body
-
-
-def loads(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """A function that builds networks, run in `plain` mode and with float32 as torch's default number format.
+@contextmanager
+def loading() -> Iterator[None]:
+    """`plain`, with float32 as torch's default number format, for what builds networks.
 
     That format is the whole process's, so that it is set for the load's time alone, and only where it is another.
     """
-
-    @functools.wraps(function)
-    def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        default = torch.get_default_dtype()
-        if default == torch.float32:
-            with plain():
-                return function(*args, **kwargs)
-        torch.set_default_dtype(torch.float32)
-        try:
-            with plain():
-                return function(*args, **kwargs)
-        finally:
+    default = torch.get_default_dtype()
+    try:
+        if default != torch.float32:
+            torch.set_default_dtype(torch.float32)
+        with plain():
+            yield
+    finally:
+        if default != torch.float32:
             torch.set_default_dtype(default)
-
-    return body
 
 
 def each_in_plain_mode(

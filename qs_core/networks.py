@@ -3,18 +3,16 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
-from . import demo
 from .features.clip import CLIP, TextDirection, text_direction
 from .features.openclip import load_clip
 from .features.weights import Announce
 from .host import choose_device
 from .losses import LOSSES
 from .model import DiffusionModel, load_model
-from .modes import in_plain_mode
+from .modes import plain
 from .precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from .settings import Settings
 
@@ -38,11 +36,11 @@ class Networks:
         return replace(self, text=_text(self.text.clip, s))
 
 
-@in_plain_mode
+@plain()
 def load(s: Settings, announce: Announce | None = None) -> Networks:
     """Load the networks that the settings name, and embed the phrases, in float32 whatever the pictures are in."""
     device = choose_device(s.device)
-    clip = open_clip_by_name(s.clip, s.clip_pretrained, device, announce)
+    clip = load_clip(s.clip, s.clip_pretrained, device=device, announce=announce)
     text = _text(clip, s)
     dtype, clip_dtype = choose_dtype(s.dtype), choose_clip_dtype(s.clip_dtype, clip, device)
     for chosen in sorted({dtype, clip_dtype}):
@@ -60,13 +58,6 @@ def choice(s: Settings) -> str:
     own = [loss for loss in LOSSES if loss.load and loss.wished(s)]
     names = [*CHOSEN_BY, *(name for loss in own for name in loss.names if name not in loss.weights)]
     return repr([(name, getattr(s, name)) for name in names])
-
-
-def open_clip_by_name(
-    name: str, pretrained: str | Path | None, device: torch.device | str, announce: Announce | None = None
-) -> CLIP:
-    """The built-in CLIP for "demo", else open_clip's."""
-    return load_clip(str(demo.CLIP) if name == demo.NAME else name, pretrained, device=device, announce=announce)
 
 
 def _text(clip: CLIP, s: Settings) -> TextDirection:

@@ -31,14 +31,6 @@ def choose_clip_dtype(name: str, clip: CLIP, device: torch.device) -> str:
     return "bfloat16" if readable(clip.network.visual) and computes("bfloat16", device) else "float32"
 
 
-def reduced_dtype(device: torch.device, say: Say = warnings.warn) -> str:
-    """bfloat16 where the device computes in it, else float32, and a sentence to `say` that tells so."""
-    if computes("bfloat16", device):
-        return "bfloat16"
-    say(f"This device ({device}) does not compute in bfloat16. float32 is used instead: slower, and more exact.")
-    return "float32"
-
-
 def warn_of_emulation(name: str, device: torch.device, say: Say = warnings.warn) -> None:
     """Tell by `say` that the device emulates this dtype, and how many times slower that is, as measured just now."""
     if name != "float32" and not computes(name, device):

@@ -6,7 +6,7 @@ other networks they are a start. A preset names no network, size or device: thos
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from .errors import InputError
@@ -114,49 +114,38 @@ def _papers() -> list[Preset]:
     return [readme, *imagenet, *ffhq, diffuseit]
 
 
-@dataclass(frozen=True)
-class Style:
-    """A style that the built-in CLIP knows: the phrase, and what it needs other than the defaults."""
-
-    prompt: str
-    overrides: dict = field(default_factory=dict)
-    note: str = ""
-
-
-STYLES = {
-    "crayon": Style("a sketch with crayon"),
-    "golden": Style("golden"),
-    "watercolor": Style("water painting"),
-    "wooden": Style("wooden"),
-    "bricks": Style("red bricks"),
-    "pencil": Style("a pencil sketch"),
-    "mosaic": Style("mosaic"),
-    "neon": Style("neon lights"),
-    "oil": Style("an oil painting"),
-    "ink": Style("an ink drawing"),
-    "stained glass": Style("stained glass"),
-    "van gogh": Style("a van gogh painting"),
-    "pastel": Style("a pastel drawing"),
-    "charcoal": Style("a charcoal drawing"),
-    "ukiyo-e": Style("a ukiyo e print"),
-    "marbling": Style("marbling"),
-    "pop art": Style("pop art"),
-    "comic": Style("a comic book"),
-    "stone wall": Style("a stone wall"),
-    "leather": Style("leather"),
-    "autumn": Style("autumn"),
-    "snow": Style("snow"),
-    "clay": Style("clay"),
-    "vintage photo": Style("a vintage photo"),
-    "pixel art": Style("pixel art"),
-    "cyberpunk": Style("cyberpunk"),
+STYLES = {  # that the built-in CLIP knows, each by a phrase
+    "crayon": "a sketch with crayon",
+    "golden": "golden",
+    "watercolor": "water painting",
+    "wooden": "wooden",
+    "bricks": "red bricks",
+    "pencil": "a pencil sketch",
+    "mosaic": "mosaic",
+    "neon": "neon lights",
+    "oil": "an oil painting",
+    "ink": "an ink drawing",
+    "stained glass": "stained glass",
+    "van gogh": "a van gogh painting",
+    "pastel": "a pastel drawing",
+    "charcoal": "a charcoal drawing",
+    "ukiyo-e": "a ukiyo e print",
+    "marbling": "marbling",
+    "pop art": "pop art",
+    "comic": "a comic book",
+    "stone wall": "a stone wall",
+    "leather": "leather",
+    "autumn": "autumn",
+    "snow": "snow",
+    "clay": "clay",
+    "vintage photo": "a vintage photo",
+    "pixel art": "pixel art",
+    "cyberpunk": "cyberpunk",
 }
 
 
 def _built_in() -> list[Preset]:
-    return [
-        Preset(name, style.prompt, "photo", style.overrides, BUILT_IN, style.note) for name, style in STYLES.items()
-    ]
+    return [Preset(name, phrase, "photo", {}, BUILT_IN) for name, phrase in STYLES.items()]
 
 
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in [*_built_in(), *_papers()]}

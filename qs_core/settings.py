@@ -11,7 +11,7 @@ from torch.nn import Module
 from . import values
 from .errors import InputError
 from .features.clip import TextDirection
-from .losses import BY_KIND, LOSSES
+from .losses import LOSSES
 from .losses.base import Term
 from .losses.description import Setting
 from .pictures import OUTPUT_SIZES
@@ -100,18 +100,9 @@ def make_terms(
 
     A loss whose network is not there has no term.
     """
-    kinds = [loss.kind for loss in LOSSES if not loss.load or loss.kind in (networks or {})]
-    return tuple(make_term(kind, s, model, text, height, width, networks) for kind in kinds)
-
-
-def make_term(
-    kind: str,
-    s: Settings,
-    model: Model,
-    text: TextDirection,
-    height: int,
-    width: int,
-    networks: Mapping[str, Module] | None = None,
-) -> Term:
-    """The term of one kind of loss."""
-    return BY_KIND[kind].term(s, Setting(model, text, height, width, (networks or {}).get(kind)))
+    own = networks or {}
+    return tuple(
+        loss.term(s, Setting(model, text, height, width, own.get(loss.kind)))
+        for loss in LOSSES
+        if not loss.load or loss.kind in own
+    )

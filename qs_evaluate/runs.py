@@ -29,13 +29,14 @@ from qs_core.blend import BlendMap
 from qs_core.errors import InputError, MemoryShortage, NonFiniteError
 from qs_core.features.clip import CLIP, TextDirection, text_direction
 from qs_core.features.lpips import load_lpips
+from qs_core.features.openclip import load_clip
 from qs_core.features.vit import load_vit
 from qs_core.features.weights import Announce
 from qs_core.host import choose_device
 from qs_core.losses.base import Term
 from qs_core.losses.contrastive import Contrastive
 from qs_core.model import DiffusionModel
-from qs_core.networks import load, open_clip_by_name
+from qs_core.networks import load
 from qs_core.settings import Settings, make_terms
 from qs_core.stylizer import Stylizer, complete
 
@@ -182,7 +183,7 @@ class Bench:
         self.precision = {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
         self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
         device = choose_device(base.device)
-        self.judge = open_clip_by_name(plan.judge.clip, plan.judge.pretrained, device, announce)
+        self.judge = load_clip(plan.judge.clip, plan.judge.pretrained, device=device, announce=announce)
         if _same(self.judge, guide):
             raise InputError(f"{plan.judge.clip} has the weights of the CLIP that guides. Choose another judge.")
         judged = [_text(self.judge, prompt, base) for prompt in plan.prompts]
@@ -271,7 +272,7 @@ def _keys(name: str, base: Settings, announce: Announce | None) -> metrics.Keys 
     if name == "none":
         return None
     if name == "guide":
-        return metrics.clip_keys(open_clip_by_name(base.clip, base.clip_pretrained, device))
+        return metrics.clip_keys(load_clip(base.clip, base.clip_pretrained, device=device))
     return metrics.vit_keys(load_vit(pretrained=name, device=device, announce=announce))
 
 

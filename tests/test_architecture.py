@@ -14,9 +14,9 @@ PACK = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in FILE
 RANKS = {
     -2: "errors modes paths speech values",
     -1: "reading/*",
-    0: "randomness demo checkpoints/* known pictures finite",
+    0: "randomness demo checkpoints/* pictures finite",
     1: "schedule anchors crops unets/* features/* host blend",
-    2: "specification protocol memory precision",
+    2: "checkpoints/specification protocol memory precision",
     3: "losses/* model samplers",
     4: "guidance transfer trust_region",
     5: "presets settings",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from qs_core.known import ARCHITECTURES, GROUPS, Known, Signature, by_signature
+from qs_core.checkpoints.known import ARCHITECTURES, GROUPS, Known, Signature, by_signature
 from qs_core.unets.adm import ADMConfig, ADMUNet
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 

@@ -10,3 +10,8 @@ UNET = FOLDER / "unet.safetensors"
 CLIP = FOLDER / "clip"
 PICTURES = {path.stem: path for path in sorted((FOLDER / "pictures").glob("*.jpg"))}
 NAME = "demo"
+
+
+def resolve(name: str | Path, built_in: Path) -> str | Path:
+    """The built-in file for "demo", any other name as it is."""
+    return built_in if str(name) == NAME else name

@@ -17,7 +17,7 @@ from torch.nn import Module
 from .. import checkpoints
 from ..checkpoints.contents import require_same, require_weight
 from ..errors import InputError
-from ..modes import loads
+from ..modes import loading
 from ..paths import expanded, is_file
 from .weights import load_exactly
 
@@ -66,7 +66,7 @@ class LPIPS(Module):
         return outputs
 
 
-@loads
+@loading()
 def load_lpips(backbone: str | Path, linear: str | Path, device: str | torch.device = "cpu") -> LPIPS:
     """LPIPS 0.1 with AlexNet, in float32, frozen, from two files.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import huggingface_hub
 import open_clip
 
+from .. import demo
 from ..errors import InputError
 from ..paths import expanded
 from .weights import Announce, Download, cached, from_hub
@@ -29,6 +30,7 @@ def resolved(name: str, announce: Announce | None = None) -> str:
 
     `announce` is given a sentence before that. Raises InputError for an unknown name, and where fetching fails.
     """
+    name = str(demo.resolve(name, demo.CLIP))
     if name.startswith(HUB):
         return _snapshot(name) or hub_download(name).fetch(lambda: _fetched(name), announce)
     if name.startswith(FOLDER) or is_folder(str(expanded(name))):
@@ -63,11 +65,6 @@ def hub_download(name: str) -> Download:
     repository = name.removeprefix(HUB)
     instead = f"Or run `hf download {repository}` elsewhere and give the folder in place of the name."
     return from_hub(f"CLIP {name}", repository, instead)
-
-
-def on_this_machine(name: str) -> bool:
-    """Whether a repository's configuration and weights are in the local cache."""
-    return _snapshot(name) is not None
 
 
 def _snapshot(name: str) -> str | None:

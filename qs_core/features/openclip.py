@@ -1,7 +1,7 @@
 """open_clip's models → CLIP, from a tag, a file or a folder.
 
 ViT-B-16 with the tag openai is what the papers use, and the choice for real work. Nothing is downloaded but what a
-chosen tag needs and this machine lacks; `needed_downloads` tells beforehand, `load_clip` announces it.
+chosen tag needs and this machine lacks; `load_clip` announces it.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError, UnsupportedCheckpoint
-from ..modes import loads
+from ..modes import loading
 from ..paths import expanded, is_file
 from .clip import CLIP, Vocabulary
 from .names import (
@@ -32,9 +32,7 @@ from .names import (
     HUB,
     TOKENIZER_FILES,
     WEIGHTS,
-    hub_download,
     is_folder,
-    on_this_machine,
     own_name,
     resolved,
 )
@@ -45,7 +43,7 @@ OPENAI_FIELDS = {"input_resolution", "context_length", "vocab_size"}
 INSTEAD = "Or fetch it from there by other means and give the path of that file in place of the tag."
 
 
-@loads
+@loading()
 def load_clip(
     name: str,
     pretrained: str | Path | None = None,
@@ -55,8 +53,8 @@ def load_clip(
 ) -> CLIP:
     """An open_clip model in float32, frozen: a name with `pretrained`, or a folder in open_clip's own format.
 
-    Names are open_clip's own, OpenAI's (ViT-B/16), hf-hub:OWNER/NAME, and local-dir:FOLDER or the folder by itself; the
-    last three have their weights with them, and `pretrained` is not used.
+    Names are open_clip's own, OpenAI's (ViT-B/16), hf-hub:OWNER/NAME, local-dir:FOLDER or the folder by itself, and
+    "demo" for the built-in one; the last four have their weights with them, and `pretrained` is not used.
     `pretrained` is one of open_clip's tags for that name, or a file with the state dict of the whole model. A tag whose
     weights are on this machine is loaded from there, without asking the network. `announce` is given one sentence
     before each download begins, and one where a file cannot say what it needs.
@@ -90,20 +88,6 @@ def load_clip(
         folder.name if is_folder(name) and not given.startswith(HUB) else given,
         _vocabulary(folder),
     )
-
-
-def needed_downloads(name: str, pretrained: str | Path | None = None) -> tuple[Download, ...]:
-    """What `load_clip` would download: weights, then the parts of a Hugging Face text network; () for nothing.
-
-    The network is not asked. Raises InputError for an unknown name or tag.
-    """
-    if name.startswith(HUB) and not on_this_machine(name):
-        return (hub_download(name),)
-    name, weights = resolved(name), []
-    if not is_folder(name) and _local_file(name, pretrained) is None:
-        path, download = _tagged_weights(name, pretrained)
-        weights = [] if path else [download]
-    return (*weights, *_text_downloads(name))
 
 
 def is_tag(name: str, pretrained: str) -> bool:
@@ -282,18 +266,13 @@ def _text_config(name: str) -> dict:
 
 def _check_text_network(name: str) -> list[Download]:
     """What a Hugging Face text network lacks here. Raises InputError where the package for it is not installed."""
-    text = _text_config(name)
-    if (text.get("hf_model_name") or text.get("hf_tokenizer_name")) and not importlib.util.find_spec("transformers"):
+    text, found = _text_config(name), []
+    network, tokenizer = text.get("hf_model_name"), text.get("hf_tokenizer_name")
+    if (network or tokenizer) and not importlib.util.find_spec("transformers"):
         raise InputError(
             f"CLIP {name} reads text with Hugging Face's package transformers, which is not installed. Install it "
             "(pip install transformers), or choose a model without it, such as ViT-B-16."
         )
-    return _text_downloads(name)
-
-
-def _text_downloads(name: str) -> list[Download]:
-    text, found = _text_config(name), []
-    network, tokenizer = text.get("hf_model_name"), text.get("hf_tokenizer_name")
     if network and not cached(network, "config.json"):
         found.append(_from_hub(f"The text network's configuration of CLIP {name}", network))
     if tokenizer and not is_folder(name) and not cached(tokenizer, *TOKENIZER_FILES):

@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
-from ..modes import loads
+from ..modes import loading
 from ..paths import expanded, is_file
 from .pixels import standardise
 from .weights import load_exactly
@@ -41,7 +41,7 @@ class VGG19(Module):
         return outputs
 
 
-@loads
+@loading()
 def load_vgg(
     path: str | Path | None = None, layers: Sequence[int] = (1, 6), device: str | torch.device = "cpu"
 ) -> VGG19:

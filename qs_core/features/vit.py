@@ -18,7 +18,7 @@ from torch.nn import Module
 
 from .. import checkpoints
 from ..errors import InputError
-from ..modes import loads
+from ..modes import loading
 from ..paths import expanded, is_file
 from .pixels import standardise
 from .weights import Announce, Download, cached, from_hub, load_exactly
@@ -84,7 +84,7 @@ class ViT(Module):
         return layer % count
 
 
-@loads
+@loading()
 def load_vit(
     name: str = DINO,
     pretrained: str | Path | None = None,
@@ -108,12 +108,6 @@ def load_vit(
     load_exactly(network, _backbone(state), f"{path}", name)
     config = network.pretrained_cfg
     return ViT(network, config["mean"], config["std"]).to(device)
-
-
-def needed_downloads(name: str = DINO, pretrained: str | Path | None = None) -> tuple[Download, ...]:
-    """What `load_vit` would download, () for nothing; the network is not asked."""
-    _check_name(name)
-    return (_download(name),) if pretrained == HUB and not cached(_repository(name), *FILES) else ()
 
 
 def _check_name(name: str) -> None:

@@ -65,10 +65,6 @@ class Contrastive(Loss):
         """The encoder's part of the network's graph; counted, a quarter on the built-in network."""
         return model.graph_bytes(batch, height, width) // 3
 
-    def between(self, estimate: Sequence[Tensor], source: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
-        """(B,) the loss of given features along given routes."""
-        return self.compare(estimate, [route(s) for s, route in zip(source, routes, strict=True)], routes)
-
     def compare(self, estimate: Sequence[Tensor], keys: Sequence[Tensor], routes: Sequence[Route]) -> Tensor:
         """(B,) the loss of features along given routes, against the source's routed features (B, N, C)."""
         pairs = zip(estimate, keys, routes, strict=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..checkpoints.contents import require_same, require_weight, shown
 from ..errors import InputError, UnsupportedCheckpoint
-from . import adm, ddpm, diffusers
+from . import adm, ddpm
 
 UNet = adm.ADMUNet | ddpm.DDPMUNet
 Config = adm.ADMConfig | ddpm.DDPMConfig
@@ -44,18 +44,6 @@ RELATIVES = {
     "vision_model.": "a CLIP model; load it as the CLIP",
     "text_model.": "a text encoder; load it as the CLIP",
 }
-
-
-def load(
-    state: Mapping[str, Tensor], name: str = "checkpoint", dtype: torch.dtype = torch.float32, **overrides
-) -> UNet:
-    """The network that the state dict belongs to, strictly loaded, frozen, in eval mode, its torso in `dtype`.
-
-    `overrides` replace what shapes cannot tell: num_heads, num_head_channels, use_new_attention_order.
-    Raises UnsupportedCheckpoint for any other kind of network.
-    """
-    state = diffusers.renamed(state) if diffusers.detect(state) else state
-    return build(read_config(state, name, **overrides), dict(state), name, dtype)
 
 
 def read_config(state: Mapping[str, Tensor], name: str, **overrides) -> Config:

@@ -29,8 +29,8 @@ from torch.nn import (
 from torch.nn.functional import scaled_dot_product_attention
 
 from ..errors import InputError
+from .gradient_checkpointing import run
 from .layouts import attention_widths, decoder_levels, encoder_levels, irregular_attention
-from .recompute import run
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention, silu
 from ..errors import InputError
 from . import adm
 from .adm import Layer, UpsampleConv, cast_torso
-from .recompute import run
+from .gradient_checkpointing import run
 
 # What may be said of the heads without changing anything: there is one, over all of a block's channels.
 TRUE_OF_ALL = {"num_heads": (None, 0, 1), "num_head_channels": (None, 0, -1), "use_new_attention_order": (None, False)}

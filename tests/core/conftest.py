@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from qs_core import unets
 from qs_core.features.clip import CLIP
 from qs_core.model import DiffusionModel
 from qs_core.unets.adm import ADMConfig, ADMUNet
+from tests.core.networks import load_unet
 
 torch.set_num_threads(1)  # networks this small lose more to waiting threads than they gain
 
@@ -60,13 +60,13 @@ def manifests() -> dict:
 @pytest.fixture(scope="session")
 def learned() -> DiffusionModel:
     """The golden network with scale-shift norm and learned variance, 32 px, 4 input blocks."""
-    return DiffusionModel(unets.load(golden_weights("adm_scale_shift"), num_head_channels=16), variance="learned")
+    return DiffusionModel(load_unet(golden_weights("adm_scale_shift"), num_head_channels=16), variance="learned")
 
 
 @pytest.fixture(scope="session")
 def plain() -> DiffusionModel:
     """The golden network without either, of fixed variance."""
-    return DiffusionModel(unets.load(golden_weights("adm_plain"), num_heads=4), variance="fixed_large")
+    return DiffusionModel(load_unet(golden_weights("adm_plain"), num_heads=4), variance="fixed_large")
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from qs_core import unets
 from qs_core.errors import InputError
 from qs_core.unets.adm import ADMConfig, ADMUNet, read_config, timestep_embedding
+from tests.core.networks import load_unet
 
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
 PUBLISHED = (
@@ -96,7 +97,7 @@ class TestPublished:
     )
     def test_relatives_are_refused(self, manifests, name, message):
         with pytest.raises(InputError, match=message):
-            unets.load(meta_state(manifests[name]["shapes"]), name)
+            load_unet(meta_state(manifests[name]["shapes"]), name)
 
 
 configurations = st.builds(
@@ -135,7 +136,7 @@ def test_a_network_survives_its_state_dict(config):
     torch.manual_seed(0)
     network = ADMUNet(config).eval()
     heads = {key: getattr(config, key) for key in unets.HEADS}
-    loaded = unets.load(network.state_dict(), **heads)
+    loaded = load_unet(network.state_dict(), **heads)
     assert loaded.config == config
     x, t = torch.randn(2, 3, 8, 16), torch.tensor([0.0, 999.0])
     with torch.no_grad():
@@ -145,7 +146,7 @@ def test_a_network_survives_its_state_dict(config):
 
 def test_a_loaded_network_is_frozen_in_eval_mode_and_float32(weights):
     half = {key: value.half() for key, value in weights("adm_plain").items()}
-    network = unets.load(half, num_heads=4)
+    network = load_unet(half, num_heads=4)
     assert not network.training and all(not p.requires_grad for p in network.parameters())
     assert {p.dtype for p in network.parameters()} == {torch.float32}
 
@@ -167,52 +168,52 @@ def test_encode_stops_after_the_last_block_asked_for(learned):
 
 
 def test_head_options_matter_only_with_attention_in_more_than_one_head(weights):
-    one = unets.load(weights("adm_plain"), num_heads=1)
-    four = unets.load(weights("adm_plain"), num_heads=4)
+    one = load_unet(weights("adm_plain"), num_heads=1)
+    four = load_unet(weights("adm_plain"), num_heads=4)
     x, t = torch.randn(1, 3, 32, 32), torch.zeros(1)
     assert not torch.allclose(one(x, t), four(x, t))
 
 
 def test_guided_diffusions_minus_one_means_no_head_channels(weights):
-    network = unets.load(weights("adm_plain"), num_heads=4, num_head_channels=-1)
-    expected = unets.load(weights("adm_plain"), num_heads=4)
+    network = load_unet(weights("adm_plain"), num_heads=4, num_head_channels=-1)
+    expected = load_unet(weights("adm_plain"), num_heads=4)
     x, t = torch.randn(1, 3, 32, 32), torch.zeros(1)
     torch.testing.assert_close(network(x, t), expected(x, t))
 
 
 def test_both_attention_orders_agree_for_one_head(weights):
     options = {"num_heads": 1}
-    old = unets.load(weights("adm_plain"), **options)
-    new = unets.load(weights("adm_plain"), **options, use_new_attention_order=True)
+    old = load_unet(weights("adm_plain"), **options)
+    new = load_unet(weights("adm_plain"), **options, use_new_attention_order=True)
     x, t = torch.randn(1, 3, 32, 32), torch.zeros(1)
     torch.testing.assert_close(old(x, t), new(x, t))
 
 
 def test_heads_that_do_not_divide_the_channels_are_refused(weights):
     with pytest.raises(InputError, match="num_head"):
-        unets.load(weights("adm_plain"), num_heads=3)
+        load_unet(weights("adm_plain"), num_heads=3)
     with pytest.raises(InputError, match="num_head"):
-        unets.load(weights("adm_plain"), num_head_channels=48)
+        load_unet(weights("adm_plain"), num_head_channels=48)
 
 
 def test_a_missing_tensor_is_refused(weights):
     state = dict(weights("adm_plain"))
     del state["middle_block.0.out_layers.3.weight"]
     with pytest.raises(InputError, match="tiny.pt does not load as an ADM U-Net"):
-        unets.load(state, "tiny.pt", num_heads=4)
+        load_unet(state, "tiny.pt", num_heads=4)
 
 
 def test_another_kind_of_network_is_refused_by_its_keys():
     with pytest.raises(InputError, match="it begins with conv1.weight, fc.bias"):
-        unets.load({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}, "resnet.pt")
+        load_unet({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}, "resnet.pt")
     with pytest.raises(InputError, match="latent-diffusion model"):
-        unets.load({"model.diffusion_model.out.2.weight": torch.zeros(1)}, "sd15.ckpt")
+        load_unet({"model.diffusion_model.out.2.weight": torch.zeros(1)}, "sd15.ckpt")
 
 
 def test_a_latent_unet_is_refused_by_its_channels(weights):
     state = {**weights("adm_plain"), "input_blocks.0.0.weight": torch.zeros(32, 4, 3, 3)}
     with pytest.raises(InputError, match="works on a VAE's latents .4 input channels."):
-        unets.load(state)
+        load_unet(state)
 
 
 def test_the_timestep_embedding_is_sinusoids_cosines_first():
@@ -251,7 +252,7 @@ class TestOtherLayouts:
         plain = dict(num_channels=32, channel_mult=(1, 2, 2), num_res_blocks=1, attention_factors=(2,), out_channels=6)
         options = {**plain, "resblock_updown": True, "num_head_channels": 32, **changes}
         network = ADMUNet(ADMConfig(use_scale_shift_norm=scale_shift, **options)).eval()
-        loaded = unets.load(network.state_dict(), num_head_channels=32)
+        loaded = load_unet(network.state_dict(), num_head_channels=32)
         x, t = torch.randn(2, 3, 16, 24), torch.tensor([3.0, 900.0])
         with torch.no_grad():
             assert torch.equal(loaded(x, t), network(x, t))
@@ -265,4 +266,4 @@ class TestOtherLayouts:
     def test_other_inputs_are_refused_with_the_true_reason(self, weights, count, told):
         state = {**weights("adm_plain"), "input_blocks.0.0.weight": torch.zeros(32, count, 3, 3)}
         with pytest.raises(InputError, match=f"{told}.* 3 are needed"):
-            unets.load(state)
+            load_unet(state)

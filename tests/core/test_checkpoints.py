@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from qs_core import unets
 from qs_core.checkpoints import read
 from qs_core.errors import InputError, UnsupportedCheckpoint
+from tests.core.networks import load_unet
 
 TENSORS = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 
@@ -167,7 +167,7 @@ class TestBroken:
         with pytest.raises(
             InputError, match="m.pt is no guided-diffusion .ADM. or DDPM U-Net: it begins with a.weight, b"
         ):
-            unets.load(read(tmp_path / "m.pt")[0], "m.pt")
+            load_unet(read(tmp_path / "m.pt")[0], "m.pt")
 
 
 class TestLegitimate:

@@ -14,10 +14,11 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from safetensors.torch import save_file
 from torch.nn.functional import normalize
 
+from qs_core import demo
 from qs_core.errors import InputError, UnsupportedCheckpoint
 from qs_core.features import names
 from qs_core.features.clip import Vocabulary, text_direction
-from qs_core.features.openclip import is_tag, load_clip, needed_downloads, tags_of
+from qs_core.features.openclip import is_tag, load_clip, tags_of
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-6}  # float32, another batch size
 
@@ -319,10 +320,6 @@ class TestFile:
         load_clip("tiny", tmp_path / "weights.safetensors")
         assert caplog.messages == []
 
-    def test_nothing_is_needed(self, tmp_path, state):
-        save_file(state, tmp_path / "weights.safetensors")
-        assert needed_downloads("tiny", tmp_path / "weights.safetensors") == ()
-
 
 @pytest.mark.usefixtures("known")
 class TestTag:
@@ -340,7 +337,6 @@ class TestTag:
 
     def test_from_the_cache_without_a_word_or_the_network(self, cache, net, state, said, tiny_clip):
         save_file(state, cache("org/tiny") / "open_clip_model.safetensors")
-        assert needed_downloads("tiny", "plain") == ()
         clip = load_clip("tiny", "plain", announce=said.append)
         assert (said, net, clip.mean, clip.std, clip.activation) == ([], [], MEAN, STD, "GELU")
         torch.testing.assert_close(clip.encode_text("gold"), tiny_clip.encode_text("gold"), **CLOSE)
@@ -361,13 +357,11 @@ class TestTag:
             return str(path)
 
         monkeypatch.setattr(open_clip.pretrained, "hf_hub_download", download)
-        (needed,) = needed_downloads("tiny", "plain")
-        assert (needed.address, needed.folder) == ("https://huggingface.co/org/tiny", str(tmp_path))
         load_clip("tiny", "plain", announce=said.append)
-        assert said == [needed.sentence, "got org/tiny/open_clip_model.safetensors"]
-        assert needed.sentence == (
-            f"The weights of CLIP tiny (plain) will be downloaded from https://huggingface.co/org/tiny to {tmp_path}."
-        )
+        assert said == [
+            f"The weights of CLIP tiny (plain) will be downloaded from https://huggingface.co/org/tiny to {tmp_path}.",
+            "got org/tiny/open_clip_model.safetensors",
+        ]
 
     def test_a_download_that_fails_says_address_folder_and_the_other_way(self, cache, net, tmp_path):
         with pytest.raises(InputError, match="could not be downloaded from https://huggingface.co/org/tiny") as caught:
@@ -393,7 +387,6 @@ class TestTag:
         path = tmp_path / ".cache" / "clip" / "weights.pt"
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(state, path)
-        assert needed_downloads("tiny", "web") == ()
         load_clip("tiny", "web", announce=said.append)
         assert len(said) == 1
 
@@ -434,14 +427,12 @@ class TestTokenizerOfHuggingFace:
         return tmp_path / "weights.safetensors"
 
     def test_its_download_is_announced(self, cache, foreign, asked, said):
-        assert [needed.address for needed in needed_downloads("tiny", foreign)] == ["https://huggingface.co/org/words"]
         load_clip("tiny", foreign, announce=said.append)
         assert "The tokenizer of CLIP tiny will be downloaded from https://huggingface.co/org/words" in said[-1]
         assert asked == [("org/words", False)]
 
     def test_a_cached_one_is_read_without_the_network(self, cache, foreign, asked, said):
         (cache("org/words") / "tokenizer.json").write_text("{}", encoding="utf-8")
-        assert needed_downloads("tiny", foreign) == ()
         load_clip("tiny-quickgelu", foreign, announce=said.append)
         assert (said, asked) == ([], [("org/words", True)])
 
@@ -521,11 +512,15 @@ class TestNames:
             found = load_clip(name).network.visual.state_dict()
             assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
+    def test_the_built_in_one_by_its_name(self):
+        by_name, by_folder = load_clip("demo"), load_clip(str(demo.CLIP))
+        assert by_name.name == by_folder.name and by_name.vocabulary == by_folder.vocabulary
+
     def test_a_repository_from_the_cache_without_asking_the_network(self, saved, monkeypatch):
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(saved.parents[2]))
         monkeypatch.setattr("qs_core.features.names.cached", lambda repository, *files: str(saved / files[0]))
         clip = load_clip("hf-hub:some/clip", announce=pytest.fail)
-        assert clip.name == "hf-hub:some/clip" and needed_downloads("hf-hub:some/clip") == ()
+        assert clip.name == "hf-hub:some/clip"
 
     def test_a_repository_that_must_be_fetched_is_said_first(self, monkeypatch, saved):
         told = []
@@ -537,4 +532,3 @@ class TestNames:
         monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
         assert load_clip("hf-hub:some/other", announce=told.append).image_size == 32
         assert "CLIP hf-hub:some/other will be downloaded from" in told[0]
-        assert [download.what for download in needed_downloads("hf-hub:some/other")] == ["CLIP hf-hub:some/other"]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from qs_core import InputError, demo, stylize
 from qs_core.__main__ import DEFAULTS, main
-from qs_core.known import KNOWN
+from qs_core.checkpoints.known import KNOWN
 from qs_core.presets import PRESETS
 
 QUICK = ["--steps", "6", "--skip", "3", "--size", "32", "--crops", "4"]

@@ -4,10 +4,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from qs_core import load_model, unets
+from qs_core import load_model
 from qs_core.errors import InputError
 from qs_core.unets import adm
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet, Downsample, detect, read_config, timestep_embedding
+from tests.core.networks import load_unet
 
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
 PUBLISHED = ("ddpm_celebahq_or_lsun_church_256",)
@@ -27,7 +28,7 @@ def build(config: DDPMConfig, device: str = "cpu") -> DDPMUNet:
 @pytest.fixture(scope="module")
 def small(weights) -> DDPMUNet:
     """The golden network: 32 px, two levels, attention on the second."""
-    return unets.load(weights("ddpm_small"))
+    return load_unet(weights("ddpm_small"))
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ class TestPublished:
 class TestEveryShape:
     def test_a_network_survives_its_state_dict(self, config):
         network = build(config)
-        loaded = unets.load(network.state_dict())
+        loaded = load_unet(network.state_dict())
         assert loaded.config == config
         x, t = torch.randn(2, 3, 16, 32), torch.tensor([0.0, 999.0])
         torch.testing.assert_close(loaded(x, t), network(x, t))
@@ -156,7 +157,7 @@ class TestTheDoor:
         assert load_model(file).variance == "fixed_small"
 
     def test_heads_may_be_stated_as_they_are(self, weights):
-        assert unets.load(weights("ddpm_small"), num_heads=1).config == unets.load(weights("ddpm_small")).config
+        assert load_unet(weights("ddpm_small"), num_heads=1).config == load_unet(weights("ddpm_small")).config
 
     @pytest.mark.parametrize(
         "options, told",
@@ -168,19 +169,19 @@ class TestTheDoor:
     )
     def test_other_heads_are_refused(self, file, weights, options, told):
         with pytest.raises(InputError, match=told):
-            unets.load(weights("ddpm_small"), **options)
+            load_unet(weights("ddpm_small"), **options)
         with pytest.raises(InputError, match=told):
             load_model(file, **options)
 
     def test_another_number_of_channels_is_refused(self, weights):
         with pytest.raises(InputError, match="works on a VAE's latents .4 input channels., and 3 are needed"):
-            unets.load({**weights("ddpm_small"), "conv_in.weight": torch.zeros(32, 4, 3, 3)})
+            load_unet({**weights("ddpm_small"), "conv_in.weight": torch.zeros(32, 4, 3, 3)})
 
     @pytest.mark.parametrize("key", ["mid.block_1.conv2.weight", "conv_out.weight", "down.1.attn.0.q.weight"])
     def test_a_missing_tensor_is_refused(self, weights, key):
         state = {name: value for name, value in weights("ddpm_small").items() if name != key}
         with pytest.raises(InputError, match="tiny.pt"):
-            unets.load(state, "tiny.pt")
+            load_unet(state, "tiny.pt")
 
     def test_class_labels_are_refused(self, small):
         with pytest.raises(InputError, match="knows no classes"):

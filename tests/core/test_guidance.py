@@ -33,10 +33,10 @@ def bound(learned, step):
         return learned.encode(images, torch.zeros(len(images)), last=LAYERS[-1])
 
     contrastive = Contrastive(encode, Anchors("random"), step["tau"])
-    features = encode(step["y_in"])
     routes = [route_at(step[f"anchors/{layer}"][None]) for layer in LAYERS]
+    keys = [route(f) for route, f in zip(routes, encode(step["y_in"]), strict=True)]
     return {
-        "contrastive": lambda view: {"contrastive": contrastive.between(encode(view.estimate), features, routes)},
+        "contrastive": lambda view: {"contrastive": contrastive.compare(encode(view.estimate), keys, routes)},
         "mse": MSE().against(step["y_in"], seeded([0])),
         "range": Range().against(step["y_in"], seeded([0])),
     }

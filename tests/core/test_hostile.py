@@ -156,7 +156,7 @@ class TestFlippedBits:
 
     def test_converted(self, watch, originals, tmp_path):
         """So does a file that this library wrote."""
-        from qs_core.specification import convert
+        from qs_core.checkpoints.specification import convert
 
         torch.save(hostile.ddpm(), tmp_path / "model.pt")
         convert(tmp_path / "model.pt", tmp_path / "model.safetensors")

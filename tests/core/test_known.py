@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from qs_core.known import ARCHITECTURES, KNOWN, Signature, by_file, by_sha256, by_signature
+from qs_core.checkpoints.known import ARCHITECTURES, KNOWN, Signature, by_file, by_sha256, by_signature
 from qs_core.unets import adm, ddpm
 from tools import known_table
 

@@ -174,8 +174,9 @@ class TestContrastive:
     def test_layers_are_summed(self):
         maps = [torch.randn(1, 8, 4, 4) for _ in range(4)]
         route, loss = route_at(torch.tensor([[0, 5, 9]])), Contrastive(None, Anchors())
-        both = loss.between(maps[:2], maps[2:], [route, route])
-        parts = [loss.between(maps[k : k + 1], maps[k + 2 : k + 3], [route]) for k in (0, 1)]
+        keys = [route(source) for source in maps[2:]]
+        both = loss.compare(maps[:2], keys, [route, route])
+        parts = [loss.compare(maps[k : k + 1], keys[k : k + 1], [route]) for k in (0, 1)]
         torch.testing.assert_close(both, sum(parts))
 
     def test_the_source_is_encoded_once_and_selected_once(self, picture):

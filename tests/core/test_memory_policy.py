@@ -27,7 +27,7 @@ from qs_core.samplers import ddim_step
 from qs_core.settings import Settings
 from qs_core.transfer import Inversion, restyle
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
-from qs_core.unets.recompute import recomputing, run
+from qs_core.unets.gradient_checkpointing import gradient_checkpointing, run
 
 CROPS = 6
 SAME = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums in another order; gradients of about 1e-2
@@ -365,12 +365,12 @@ def test_computed_again_it_is_the_same_to_the_bit(picture, family):
         return torch.autograd.grad(model.unet(leaf, t).square().sum(), leaf)[0]
 
     expected = gradient()
-    with recomputing():
+    with gradient_checkpointing():
         torch.testing.assert_close(gradient(), expected, rtol=0, atol=0)
 
 
 def test_computing_again_ends_with_its_block():
-    with pytest.raises(ZeroDivisionError), recomputing():
+    with pytest.raises(ZeroDivisionError), gradient_checkpointing():
         raise ZeroDivisionError
     saved = []
     block, x = torch.nn.Linear(2, 2), torch.ones(1, 2, requires_grad=True)

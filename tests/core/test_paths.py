@@ -13,12 +13,12 @@ from PIL import Image
 
 from qs_core import InputError, demo
 from qs_core.__main__ import main
+from qs_core.checkpoints.specification import convert
 from qs_core.features.lpips import load_lpips
 from qs_core.features.vgg import load_vgg
 from qs_core.features.vit import load_vit
 from qs_core.model import load_model
 from qs_core.paths import expanded, names_of, partial, pictures_of, require_possible
-from qs_core.specification import convert
 
 QUICK = ["--prompt", "golden", "--steps", "4", "--skip", "2", "--size", "32", "--crops", "4"]
 LONGEST = 255  # bytes of a name

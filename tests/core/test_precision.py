@@ -8,7 +8,7 @@ import torch
 
 from qs_core import InputError, precision
 from qs_core.networks import load
-from qs_core.precision import choose_clip_dtype, choose_dtype, computes, reduced_dtype, warn_of_emulation
+from qs_core.precision import choose_clip_dtype, choose_dtype, computes, warn_of_emulation
 from qs_core.settings import Settings
 
 CPU = torch.device("cpu")
@@ -85,17 +85,6 @@ def test_instructions_that_onednn_may_not_use_do_not_count(new_cpu, monkeypatch)
     assert computes("bfloat16", CPU) and computes("float16", CPU)
     monkeypatch.setattr(precision, "_onednn_uses", lambda name: False)
     assert not computes("bfloat16", CPU) and not computes("float16", CPU)
-
-
-def test_a_reduced_dtype_is_float32_and_a_sentence_where_it_is_emulated(old_cpu):
-    said = []
-    assert reduced_dtype(CPU, said.append) == "float32"
-    assert said == ["This device (cpu) does not compute in bfloat16. float32 is used instead: slower, and more exact."]
-
-
-def test_a_reduced_dtype_is_bfloat16_without_a_word_where_the_device_has_it(new_cpu):
-    said = []
-    assert reduced_dtype(CPU, said.append) == "bfloat16" and not said
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float16"])

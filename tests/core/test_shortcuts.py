@@ -10,12 +10,13 @@ from qs_core.errors import InputError
 from qs_core.features.clip import text_direction
 from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term, View
-from qs_core.losses.clip import CLIPLoss, FinalCrops
+from qs_core.losses.clip import CLIP_LOSS, CLIPLoss, FinalCrops
+from qs_core.losses.description import Setting
 from qs_core.losses.pixel import MSE, Range
 from qs_core.networks import load
 from qs_core.randomness import seeded
 from qs_core.samplers import ddim_step, sample
-from qs_core.settings import Settings, make_term
+from qs_core.settings import Settings
 
 STATE = 10
 
@@ -92,11 +93,12 @@ def test_late_in_the_walk_there_are_fewer_crops(tiny_clip, picture):
 
 def test_the_final_crops_are_those_of_the_walk_s_second_half(calm, tiny_clip):
     text = text_direction(tiny_clip, ["gold"], "photo")
-    loss = make_term("clip", Settings("gold", skip=20, final_crops=4), calm, text, 32, 32).loss
+    setting = Setting(calm, text, 32, 32, None)
+    loss = CLIP_LOSS.term(Settings("gold", skip=20, final_crops=4), setting).loss
     timesteps = calm.schedule("50").timesteps
     numbers = [loss.crops_at(int(timesteps[i])).number for i in range(30, 0, -1)]
     assert numbers == [32] * 15 + [4] * 15
-    assert make_term("clip", Settings("gold"), calm, text, 32, 32).loss.final is None
+    assert CLIP_LOSS.term(Settings("gold"), setting).loss.final is None
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from qs_core import checkpoints, specification, unets
+from qs_core import checkpoints, unets
+from qs_core.checkpoints import specification
+from qs_core.checkpoints.known import Known
+from qs_core.checkpoints.specification import convert, inspect, signature, specify
 from qs_core.errors import InputError, UnsupportedCheckpoint
-from qs_core.known import Known
 from qs_core.model import load_model
-from qs_core.specification import convert, inspect, signature, specify
 from qs_core.unets.adm import ADMConfig, ADMUNet
 from qs_core.unets.ddpm import DDPMConfig, DDPMUNet
 

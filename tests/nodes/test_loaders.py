@@ -96,11 +96,11 @@ class TestCLIP:
     def test_a_download_is_said_before_it_begins(self, pack, monkeypatch, caplog):
         loaders = pack.part("nodes.loaders")
 
-        def open_clip_by_name(name, weights, device, announce):
+        def load_clip(name, weights, announce):
             announce(f"{name} {weights} will be downloaded.")
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(loaders, "open_clip_by_name", open_clip_by_name)
+        monkeypatch.setattr(loaders, "load_clip", load_clip)
         with pytest.raises(KeyboardInterrupt):
             pack("LoadOpenCLIP", clip_name="ViT-B-16")
         assert "ViT-B-16 openai will be downloaded." in caplog.text

@@ -134,3 +134,11 @@ def test_the_quick_form_runs_to_the_report(tmp_path, monkeypatch, capsys):
     assert "random" in capsys.readouterr().out
     for name in ("summary.md", "comparisons.csv", "curves.png"):
         assert (folder / name).stat().st_size
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_networks_are_reduced_where_the_device_computes_so_and_it_is_said_where_not(monkeypatch, recwarn, has):
+    monkeypatch.setattr(protocol, "computes", lambda name, device: has)
+    dtype = "bfloat16" if has else "float32"
+    assert protocol.reduced({"eta": 0.0}) == {"eta": 0.0, "dtype": dtype, "clip_dtype": dtype}
+    assert [str(said.message).endswith("more exact.") for said in recwarn] == [True] * (not has)

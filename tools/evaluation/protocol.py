@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from qs_core.host import choose_device
-from qs_core.precision import reduced_dtype
+from qs_core.precision import computes
 from qs_evaluate import Judge, Method, Plan
 
 from .pictures import write
@@ -150,7 +151,10 @@ def judge() -> Judge:
 
 def reduced(settings: dict) -> dict:
     """The settings with both networks in bfloat16 where the device computes in it, else in float32."""
-    dtype = reduced_dtype(choose_device("auto"))
+    device = choose_device("auto")
+    dtype = "bfloat16" if computes("bfloat16", device) else "float32"
+    if dtype == "float32":
+        warnings.warn(f"{device} does not compute in bfloat16. float32 is used: slower, and more exact.", stacklevel=2)
     return {**settings, "dtype": dtype, "clip_dtype": dtype}
 
 

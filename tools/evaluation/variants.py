@@ -255,7 +255,8 @@ class BoundStudy(BoundContrastive):
         features = self._noised(view) if self.loss.content.noised else self.features
         pairs = zip(self.selections, features, strict=True)
         routes = [self._route(s, f) for s, f in pairs]
-        return {"contrastive": self.loss.between(self.loss.encode(view.estimate), features, routes)}
+        keys = [route(f) for route, f in zip(routes, features, strict=True)]
+        return {"contrastive": self.loss.compare(self.loss.encode(view.estimate), keys, routes)}
 
     def _route(self, chosen: Chosen | None, features: Tensor) -> Route:
         if chosen is None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from qs_core.known import by_file
+from qs_core.checkpoints.known import by_file
 
 from .graph import GREEN, PURPLE, YELLOW, Graph, Node
 

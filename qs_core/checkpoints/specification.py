@@ -11,16 +11,15 @@ from pathlib import Path
 
 from torch import Tensor
 
-from . import checkpoints, demo, unets
-from .checkpoints.contents import require_weight
-from .errors import InputError, UnsupportedCheckpoint
+from .. import checkpoints, demo, unets
+from ..errors import InputError, UnsupportedCheckpoint
+from ..paths import exists, expanded, require_possible
+from ..schedule import NOISE
+from ..unets import diffusers
+from .contents import require_weight
 from .known import Known, Signature, by_file, by_sha256, by_signature
-from .paths import exists, expanded, require_possible
-from .schedule import NOISE
-from .unets import diffusers
 
 LOOKED_UP, BY_SHAPES = "looked up", "looked up by shapes"  # as this very file's; as that of others with these shapes
-ORIGINS = ("given", "read", "stated", LOOKED_UP, BY_SHAPES, "guessed")
 VARIANCES = ("learned", "fixed_small", "fixed_large")
 OPTIONS = (*unets.HEADS, "image_size", "noise_schedule", "variance")  # guided-diffusion's flags, but for the last
 READ_FLAGS = {  # those of guided-diffusion's flags that shapes tell: given, they must agree
@@ -42,7 +41,7 @@ IMAGE_SIZES = {  # guided-diffusion's own table of multipliers
 
 @dataclass(frozen=True)
 class Specification:
-    """A checkpoint's whole configuration; `origins` says for each value, by name, which of ORIGINS it is from."""
+    """A checkpoint's whole configuration; `origins` says where each value, by name, comes from."""
 
     name: str
     config: unets.Config
@@ -109,7 +108,7 @@ def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str
 
 def located(path: str | Path) -> Path:
     """The file that is meant: the built-in model's for "demo", a folder's own for one that diffusers saved."""
-    path = demo.UNET if str(path) == demo.NAME else expanded(path)
+    path = expanded(demo.resolve(path, demo.UNET))
     return (diffusers.file_in(path) if exists(path) and path.is_dir() else None) or path
 
 

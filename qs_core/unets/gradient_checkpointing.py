@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-_WISHED = ContextVar("recompute", default=False)
+_WISHED = ContextVar("gradient_checkpointing", default=False)
 
 
 @contextmanager
-def recomputing(wished: bool = True) -> Iterator[None]:
+def gradient_checkpointing(wished: bool = True) -> Iterator[None]:
     """Within it every U-Net's blocks run so, where `wished`. Not a switch on the network: others may be using it."""
     token = _WISHED.set(wished)
     try:
@@ -23,7 +23,7 @@ def recomputing(wished: bool = True) -> Iterator[None]:
 
 
 def run(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-    """block(*inputs), of which within `recomputing` the inputs alone are kept."""
+    """block(*inputs), of which within `gradient_checkpointing` the inputs alone are kept."""
     if not _WISHED.get():
         return block(*inputs)
     # A frozen network draws no random numbers, so there is no state of theirs to keep.
