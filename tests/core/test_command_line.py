@@ -108,7 +108,7 @@ def make_bad_files(folder):
         (["{tmp}/one.png"], "1x1; both sides need at least 8"),
         (["{tmp}/thin.png"], "3x200; both sides need at least 8"),
         ([PHOTO, "--prompt", "  "], "prompt is empty"),
-        ([PHOTO, "--prompt", "cyberpunk zebra"], "never saw the words 'cyberpunk', 'zebra'"),
+        ([PHOTO, "--prompt", "baroque zebra"], "never saw the words 'baroque', 'zebra'"),
         ([PHOTO, "--prompt", "golden " * 40], "would cut it"),
         ([PHOTO, "--model", "{tmp}/linear.pt"], "no guided-diffusion"),
         ([PHOTO, "--model", "{tmp}/none.pt"], "No model file at"),
