@@ -81,7 +81,7 @@ FFHQ_ROWS = {
     "a sketch with crayon": (10_000, 20_000, 500, 10_000, 100, 0.3, 25),
     "3d render in the style of Pixar": (5000, 5000, 500, 10_000, 100, 0.3, 25),
     "golden": (7000, 7000, 200, 0, 50, 0.05, 15),
-    "ukiyo e": (8000, 20_000, 1000, 5000, 100, 0.3, 25),
+    "ukiyo-e": (8000, 20_000, 1000, 5000, 100, 0.3, 25),
     "marbling": (20_000, 40_000, 1000, 10_000, 10, 0.3, 25),
 }
 # The fork's history has another version of its FFHQ file, in which these differ.
