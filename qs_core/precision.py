@@ -54,7 +54,7 @@ def computes(name: str, device: torch.device) -> bool:
     if device.type != "cpu":
         return name == "float16"
     needed = ("avx512_bf16", "amx_bf16") if name == "bfloat16" else ("avx512_fp16", "amx_fp16")
-    return _onednn_uses(name) and any(_instructions().get(each, False) for each in needed)
+    return any(_instructions().get(each, False) for each in needed) and _onednn_uses(name)
 
 
 def _instructions() -> dict:
@@ -64,9 +64,10 @@ def _instructions() -> dict:
 
 
 def _onednn_uses(name: str) -> bool:
-    """Whether oneDNN may use the dtype's instructions; ONEDNN_MAX_CPU_ISA can forbid it."""
+    """Whether oneDNN may use the dtype's instructions, which ONEDNN_MAX_CPU_ISA can forbid; true where torch does not
+    tell, as an older one."""
     asked = f"_is_mkldnn_{'bf16' if name == 'bfloat16' else 'fp16'}_supported"
-    return bool(getattr(torch.ops.mkldnn, asked)())
+    return not hasattr(torch.ops.mkldnn, asked) or bool(getattr(torch.ops.mkldnn, asked)())
 
 
 @cache

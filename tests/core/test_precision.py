@@ -101,6 +101,13 @@ def test_an_emulated_dtype_is_obeyed_with_a_warning(old_cpu, monkeypatch, name):
     assert networks.model.network.dtype == precision.DTYPES[name]
 
 
+@pytest.mark.parametrize("capabilities", [{"avx512_bf16": True, "avx512_fp16": True}, {"bf16": True, "neon": True}])
+def test_a_torch_without_word_of_onednn_is_no_error(monkeypatch, capabilities):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+    assert computes("bfloat16", CPU) is computes("float16", CPU) is ("avx512_bf16" in capabilities)
+
+
 def test_nothing_is_said_where_the_device_has_it_or_of_float32(new_cpu, old_cpu):
     warn_of_emulation("float32", CPU, pytest.fail)
 
