@@ -134,20 +134,23 @@ def test_the_end_is_an_error_that_says_what_was_tried(monkeypatch, learned, tiny
     assert caught.value.__context__ is None  # nothing that holds the failed attempt's tensors
 
 
+class Short(Loss):
+    """A loss without crops, that runs out of memory the first time."""
+
+    name, attempts = "short", 0
+
+    def against(self, source, generators):
+        def loss(view):
+            self.attempts += 1
+            if self.attempts == 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return {"mse": (view.estimate - source).square().mean((1, 2, 3))}
+
+        return loss
+
+
 def test_without_crops_the_unet_is_the_first_to_spare(learned, picture):
     policy = MemoryPolicy()
-
-    class Short(Loss):
-        name, attempts = "short", 0
-
-        def against(self, source, generators):
-            def loss(view):
-                self.attempts += 1
-                if self.attempts == 1:
-                    raise torch.OutOfMemoryError("CUDA out of memory.")
-                return {"mse": (view.estimate - source).square().mean((1, 2, 3))}
-
-            return loss
 
     gradient(learned, (Term(1.0, Short()),), picture(1), policy, seeds=(0,))
     assert policy.level == 2 and policy.chunk is None
@@ -170,18 +173,6 @@ def test_where_the_unet_itself_runs_short_its_blocks_are_the_first_to_spare(monk
 
 
 def test_a_loss_without_crops_spares_no_crops_of_another(learned, terms, picture):
-    class Short(Loss):
-        name, attempts = "short", 0
-
-        def against(self, source, generators):
-            def loss(view):
-                self.attempts += 1
-                if self.attempts == 1:
-                    raise torch.OutOfMemoryError("CUDA out of memory.")
-                return {"mse": (view.estimate - source).square().mean((1, 2, 3))}
-
-            return loss
-
     policy = MemoryPolicy()
     gradient(learned, (*terms, Term(1.0, Short())), picture(1), policy, seeds=(0,))
     assert (policy.chunk, policy.checkpointing) == (None, True)
