@@ -144,7 +144,10 @@ def source_path(photo: Photo) -> Path:
 
 @cache
 def _pixels(photo: Photo) -> np.ndarray:
-    with Image.open(source_path(photo)) as picture:
+    path = source_path(photo)
+    if not path.is_file():
+        raise FileNotFoundError(f"Photo {photo.name!r} is {path}, of {photo.package}. Install that package.")
+    with Image.open(path) as picture:
         pixels = np.array(picture.convert("RGB").crop(photo.box) if photo.box else picture.convert("RGB"))
     pixels.setflags(write=False)
     return pixels

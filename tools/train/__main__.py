@@ -28,7 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=f"folder that receives the models; by default {_each('out')}")
     parser.add_argument("--work", type=Path, default=Path(".train"), help="folder of the pool and the training state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--pairs", type=int, default=16_000, help="pictures in the pool, each with one rendering")
+    parser.add_argument("--pairs", type=int, default=32_000, help="pictures in the pool, each with one rendering")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, help=f"by default {_each('steps')}")
     parser.add_argument("--batch", type=int, help=f"by default {_each('batch')}")
