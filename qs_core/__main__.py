@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 import sys
 import tempfile
@@ -22,8 +21,12 @@ from .checkpoints.known import by_file, by_sha256
 from .checkpoints.specification import OPTIONS as MODEL_OPTIONS
 from .checkpoints.specification import VARIANCES, Specification, convert, located
 from .checkpoints.specification import inspect as inspect_checkpoint
-from .errors import InputError, MemoryShortage, NonFiniteError
+from .errors import InputError, MemoryShortage, NonFiniteError, WorkersLost
 from .host import out_of_memory
+from .jobs import restyling
+from .jobs.manifest import NAME as MANIFEST
+from .jobs.manifest import Manifest
+from .jobs.pools import ENGINES, pool
 from .losses.description import Option
 from .pipeline import run
 from .precision import DTYPES
@@ -137,7 +140,17 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
     add("--report", "write settings, times, memory, anchors and losses", type=paths.expanded, metavar="FILE.json")
+    _add_workers(add, "by default one for each device")
+    add("--dry-run", "say what a folder's job would make, and make nothing", action="store_true")
     _add_settings(stylize, add)
+
+
+def _add_workers(add: Add, default: str) -> None:
+    """Where a job's tasks are done."""
+    add("--workers", f"processes that share the pictures, {default}", type=int, metavar="N")
+    add("--engine", "where they run: on this machine, or wherever Ray puts them", choices=ENGINES)
+    told = "the Ray cluster's, HOST:PORT, ray://… or auto; by default one of this machine"
+    add("--ray-address", told, dest="address", metavar="ADDRESS")
 
 
 def _reading(option: Option) -> dict:
@@ -233,7 +246,7 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     )
     add("--weights", "the points of the sweep", nargs="+", type=float, metavar="W")
     add("--seeds", "the seeds of each edit", nargs="+", type=int, default=[0], metavar="N")
-    add("--workers", "processes that share the edits", type=int, default=1, metavar="N")
+    _add_workers(add, "by default 1")
     add("--batch", "pictures edited together", type=int, default=4, metavar="N")
     _add_settings(command, add, without=("anchors",))
 
@@ -267,10 +280,10 @@ def _run(arguments: list[str] | None) -> int:
         given |= _weighed(given)
         if "prompts" not in given:
             raise InputError('What shall it become? Give --prompt "a sketch with crayon", or a --preset.')
-        _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
+        return _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
     except InputError as error:
         return _tell(error, 2)
-    except (NonFiniteError, MemoryShortage) as error:
+    except (NonFiniteError, MemoryShortage, WorkersLost) as error:
         return _tell(error, 1)
     except RuntimeError as error:
         if not out_of_memory(error):
@@ -278,7 +291,6 @@ def _run(arguments: list[str] | None) -> int:
         return _tell(f"Out of memory ({str(error).splitlines()[0]}) Try a smaller --size, --crops or --count.", 1)
     except KeyboardInterrupt:
         return _tell("interrupted", 130)
-    return 0
 
 
 def _weighed(given: dict) -> dict:
@@ -344,11 +356,14 @@ def _plain(value: object) -> str:
     return ", ".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
 
 
-def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> None:
+def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> int:
     masks = [options.pop("mask")] if "mask" in options else []
+    sharing = {name: options.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in options}
     settings = Settings(**options)
     found = _pictures(images)
-    files = _output_paths(found, output, settings, found != images)
+    files = _output_paths(found, output, settings, found != images or bool(sharing))
+    if sharing or (found != images and output not in files.values()):
+        return _job(restyling.results(found, files, settings, *masks), output, report, settings, masks, sharing)
     for path in {*files.values(), *([report] if report else [])}:
         _require_writable(path)
     reports = []
@@ -360,6 +375,59 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
         print(path)
     if report:
         _write_report(report, reports if len(files) > 1 else reports[0])
+    return 0
+
+
+def _job(
+    wanted: list[restyling.Result], output: Path, report: Path | None, settings: Settings, masks: list, sharing: dict
+) -> int:
+    """A folder's job: make what is missing. Exit status 1 where a picture failed."""
+    if wanted[0].path == output:
+        raise InputError(f"--output {output} names one file; --workers, --engine and --dry-run need a folder.")
+    for path in (output / MANIFEST, *([report] if report else [])):
+        _require_writable(path)
+    for result in wanted:
+        paths.require_possible(result.path)
+    if sharing.pop("dry_run", False):
+        return _dry_run(wanted, Manifest(output))
+    for mask in masks:
+        pictures.size_of(mask)
+    make = restyling.Restyle(settings, *(paths.expanded(mask).read_bytes() for mask in masks))
+    with Manifest(output) as manifest, pool(make, device=settings.device, announce=_tell, **sharing) as workers:
+        tally = restyling.Tally(wanted, manifest)
+        with tqdm(desc="pictures", unit="picture", total=len(wanted), initial=tally.there, smoothing=0.05) as bar:
+            try:
+                for entry in restyling.run(wanted, settings, manifest, workers, report is not None, _tell):
+                    tally.add(entry)
+                    bar.set_postfix(failed=len(tally.failed), refresh=False)
+                    bar.update()
+                    if entry["state"] == "done":
+                        tqdm.write(str(output / entry["output"]), file=sys.stdout)
+            finally:
+                bar.close()
+                _tell(tally.sentence())
+        if report:
+            noted = (manifest.entries[result.path.name] for result in wanted)
+            done = [entry for entry in noted if entry["state"] == "done"]
+            told = [{"image": e["source"], "output": str(output / e["output"]), **e.get("report", {})} for e in done]
+            _write_report(report, told)
+    return 1 if tally.failed else 0
+
+
+def _dry_run(wanted: list[restyling.Result], manifest: Manifest) -> int:
+    """Print what the job would make. Exit status 1 where a picture's head cannot be read."""
+    left, bad = [result for result in wanted if not restyling.is_there(result, manifest)], 0
+    for source in dict.fromkeys(result.source for result in left):
+        try:
+            pictures.size_of(source)
+        except InputError as error:
+            bad += 1
+            _tell(error)
+    for result in left:
+        print(result.path)
+    there = len(wanted) - len(left)
+    _tell(f"{len(wanted)} results: {len(left)} to make, {there} are there; {bad} sources cannot be read.")
+    return 1 if bad else 0
 
 
 def _pictures(images: list[str]) -> list[str]:
@@ -380,7 +448,7 @@ def _evaluate(given: dict) -> str:
         raise InputError(f"The baseline {baseline!r} is not among the methods {', '.join(names)}. Add it.")
     qs_evaluate.require_matplotlib()  # before hours of work, not after
     judge = qs_evaluate.Judge(take("judge"), take("judge_pretrained", None), take("structure"), take("lpips", None))
-    sharing = take("workers"), take("batch")
+    sharing = {name: take(name) for name in ("workers", "batch", "engine", "address") if name in given}
     plan = qs_evaluate.Plan(
         sources,
         tuple(take("phrases")),
@@ -399,7 +467,7 @@ def _evaluate(given: dict) -> str:
             bar.total = total
             bar.update(done - bar.n)
 
-        rows = qs_evaluate.run(plan, output, *sharing, progress, _tell)
+        rows = qs_evaluate.run(plan, output, progress=progress, announce=_tell, **sharing)
     written = qs_evaluate.write_report(rows, output, baseline)
     return "\n".join(str(path) for path in written)
 
@@ -446,9 +514,7 @@ def _require_writable(path: Path) -> None:
 
 def _write_report(path: Path, content) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = paths.partial(path)
-    unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(unfinished, path)
+    paths.write_whole(path, json.dumps(content, indent=1).encode())
 
 
 def _bar():

@@ -13,5 +13,9 @@ class MemoryShortage(RuntimeError):
     """The device's memory does not suffice, whatever is spared; the message says what was tried and what helps."""
 
 
+class WorkersLost(RuntimeError):
+    """Workers of a job ended, whatever was tried; the message says why. What was done is kept."""
+
+
 class NonFiniteError(ArithmeticError):
     """NaN or infinity appeared while sampling; the message names the step and the loss."""

@@ -1,5 +1,6 @@
 """Paths as people write them: ~, patterns, folders, and names that a file system does not take."""
 
+import contextlib
 import glob
 import os
 import uuid
@@ -97,6 +98,22 @@ def _listed(names: list[str]) -> str:
 def partial(path: Path) -> Path:
     """A name beside `path` for a file that is being written, short whatever that one's name is."""
     return path.with_name(f".{uuid.uuid4().hex}.partial")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all. Raises InputError where it cannot be written."""
+    unfinished = partial(path)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        what = error.strerror or error
+        raise InputError(f"Cannot write {path} ({what}). Choose a writable place with room for it.") from error
 
 
 def require_possible(path: Path) -> None:

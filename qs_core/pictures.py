@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from .errors import InputError
-from .paths import expanded, partial
+from .paths import expanded, write_whole
 from .reading import GAP, SIDEWAYS, File, arrays, is_large, load, orientation, size, turned
 from .reading.colour import flatten
 
@@ -148,18 +149,18 @@ def to_image(tensor: Tensor) -> Image.Image:
 
 
 def write(path: str | Path, tensor: Tensor, metadata: Mapping[str, str] | None = None) -> None:
-    """Write (3, H, W) in [-1, 1] as PNG with text metadata; the file appears whole or not at all."""
-    path = expanded(path)
+    """Write `encode`'s PNG; the file appears whole or not at all. Raises InputError where it cannot be written."""
+    write_whole(expanded(path), encode(tensor, metadata))
+
+
+def encode(tensor: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The PNG file of (3, H, W) in [-1, 1], with text metadata."""
     info = PngImagePlugin.PngInfo()
     for key, text in (metadata or {}).items():
         info.add_itxt(key, text)
-    unfinished = partial(path)
-    try:
-        to_image(tensor).save(unfinished, format="PNG", pnginfo=info)
-        os.replace(unfinished, path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(f"Cannot write {path} ({error.strerror or error}). Choose a writable place.") from error
+    file = BytesIO()
+    to_image(tensor).save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,13 @@ def run(
         pictures.size_of(mask)
     networks = stylizer.load(settings, announce) if stylizer else load(settings, announce).without_text()
     stylizer = stylizer or Stylizer(networks.model, inversions=1)
-    _refuse(sizes, settings, networks)
+    refuse(sizes, settings, networks)
     seconds = time.perf_counter() - begun
     for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        yield from _restyle(number, image, mask, settings, networks, stylizer, seconds, progress)
+        yield from restyle_one(number, image, mask, settings, networks, stylizer, seconds, progress)
 
 
-def _restyle(
+def restyle_one(
     number: int,
     image: Source,
     mask: Source | None,
@@ -134,7 +134,7 @@ def _restyle(
                 yield Restyled(picture, number, seed, log.with_settings(report, seed))
 
 
-def _refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> None:
+def refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> None:
     """Raises InputError for settings of the walk, and pictures of these sizes (height, width), that cannot be."""
     count_steps(networks.model.schedule(s.steps), s.skip, s.start)
     step_function(s.sampler, s.eta)

@@ -9,13 +9,9 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -26,17 +22,19 @@ from torch import Tensor
 
 from qs_core import pictures
 from qs_core.blend import BlendMap
-from qs_core.errors import InputError, MemoryShortage, NonFiniteError
+from qs_core.errors import InputError, NonFiniteError, WorkersLost
 from qs_core.features.clip import CLIP, TextDirection, text_direction
 from qs_core.features.lpips import load_lpips
 from qs_core.features.openclip import load_clip
 from qs_core.features.vit import load_vit
 from qs_core.features.weights import Announce
 from qs_core.host import choose_device
+from qs_core.jobs import pools
 from qs_core.losses.base import Term
 from qs_core.losses.contrastive import Contrastive
 from qs_core.model import DiffusionModel
 from qs_core.networks import load
+from qs_core.paths import write_whole
 from qs_core.settings import Settings, make_terms
 from qs_core.stylizer import Stylizer, complete
 
@@ -296,12 +294,15 @@ def run(
     batch: int = 4,
     progress: Callable[[int, int], None] | None = None,
     announce: Announce | None = None,
+    engine: str = "local",
+    address: str | None = None,
 ) -> list[dict]:
     """All rows of the plan, those already in `folder/rows.csv` taken from there; `progress` is told edits done and all.
 
-    `workers` processes share the edits, each with its part of the CPU's threads. The rows do not depend on them, nor on
-    `batch`, but for rounding. `announce` is given a sentence before each download. Raises InputError where the folder
-    holds the rows of another plan, and for all that `stylize` refuses.
+    `workers` processes share the edits, as `pools.pool` says of them and of `engine` and `address`; all write to
+    `folder`. The rows do not depend on them, nor on `batch`, but for rounding. `announce` is given a sentence before each
+    download. Raises InputError where the folder holds the rows of another plan, and for all that `stylize` refuses; at
+    the end NonFiniteError where edits diverged, WorkersLost where workers ended with them.
     """
     if workers < 1 or batch < 1:
         raise InputError(f"{workers} workers, batch {batch}: at least 1 of each is needed.")
@@ -311,18 +312,25 @@ def run(
     rows = resume(plan, folder)
     done = {tuple(str(row[key]) for key in KEY) for row in rows}
     tasks = _tasks(plan, done, batch)
-    total, failures = len(rows) + sum(len(pairs) for _, pairs in tasks), []
+    total, failures, lost = len(rows) + sum(len(pairs) for _, pairs in tasks), [], []
     if not tasks:
         return rows
     with (folder / "rows.csv").open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
-        for fresh, failed in _work(plan, folder, tasks, workers, announce):
+        for outcome in _outcomes(plan, folder, tasks, announce, workers=workers, engine=engine, address=address):
+            if outcome.error:
+                lost.append(outcome)
+                continue
+            fresh, failed = outcome.result
             writer.writerows(fresh)
             file.flush()
             rows += fresh
             failures += failed
             if progress:
                 progress(len(rows), total)
+    if lost:
+        edits = sum(len(outcome.task[1]) for outcome in lost)
+        raise WorkersLost(f"{edits} of {total} edits were not done, the others are. {lost[0].error}")
     if failures:
         raise NonFiniteError(
             f"{len(failures)} of {total} edits diverged, the others are done. Leave that weight out. {failures[0]}"
@@ -347,17 +355,10 @@ def resume(plan: Plan, folder: Path) -> list[dict]:
     rows, columns = [_typed(row) for row in reader], tuple(reader.fieldnames or ())
     if rows and (columns != COLUMNS or not path.exists() or json.loads(path.read_text(encoding="utf-8")) != described):
         raise InputError(f"{folder} holds the rows of another plan. Give another folder, or delete this one.")
-    _replace(path, json.dumps(described, indent=1).encode())
+    write_whole(path, json.dumps(described, indent=1).encode())
     if whole != held or not whole:
-        _replace(table, whole or (",".join(COLUMNS) + "\r\n").encode())
+        write_whole(table, whole or (",".join(COLUMNS) + "\r\n").encode())
     return rows
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def _typed(row: dict) -> dict:
@@ -380,42 +381,22 @@ def _tasks(plan: Plan, done: set[tuple], batch: int) -> list[tuple[Cell, list[tu
     return tasks
 
 
-def _work(
-    plan: Plan, folder: Path, tasks: list, workers: int, announce: Announce | None
-) -> Iterator[tuple[list[dict], list[str]]]:
+def _outcomes(plan: Plan, folder: Path, tasks: list, announce: Announce | None, **sharing) -> Iterator[pools.Outcome]:
     """What `Bench.edit` gives of each task, as it ends."""
     bench = Bench(plan, folder, announce)  # with several workers, to refuse and to download before they begin
     bench.write_sources()
-    if workers == 1:
-        for task in tasks:
-            yield bench.edit(*task)
-        return
-    del bench
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    begin_worker = partial(_begin_worker, plan, folder, threads)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
-        futures = [pool.submit(_edit, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise MemoryShortage(
-                "A worker process ended, most likely for want of memory. What is done is kept; run the same again with "
-                "fewer workers or a smaller batch."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    make = partial(_begin_worker, plan, folder)
+    if sharing["workers"] == 1 and sharing["engine"] == "local":
+        make = partial(_given, bench)
+    else:
+        del bench
+    with pools.pool(make, device=plan.settings.get("device", "auto"), **sharing) as workers:
+        yield from pools.each(tasks, workers, announce)
 
 
-_bench: Bench | None = None  # of a worker process
+def _begin_worker(plan: Plan, folder: Path, announce: Announce | None) -> pools.Work:
+    return _given(Bench(plan, folder, announce), announce)
 
 
-def _begin_worker(plan: Plan, folder: Path, threads: int) -> None:
-    global _bench
-    torch.set_num_threads(threads)
-    _bench = Bench(plan, folder)
-
-
-def _edit(task: tuple[Cell, list[tuple[str, int]]]) -> tuple[list[dict], list[str]]:
-    return _bench.edit(*task)
+def _given(bench: Bench, announce: Announce | None) -> pools.Work:
+    return lambda task: bench.edit(*task)

@@ -24,6 +24,7 @@ RANKS = {
     7: "stylizer",
     8: "report",
     9: "pipeline",
+    10: "jobs/*",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}

@@ -1,0 +1,90 @@
+"""Workers as Ray's actors, on this machine or a cluster: one for each GPU, or for each node where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+
+from ..errors import InputError
+from ..report import VERSION
+from .pools import Ended, Event, Make, Server
+
+try:
+    import ray
+except ModuleNotFoundError:
+    ray = None
+
+
+class Actor(Server):
+    """A worker in Ray. What it has to say goes to its standard error, which Ray shows at the driver's."""
+
+    def begin(self, make: Make, first: bool, version: str) -> Event:
+        """As `Server`'s."""
+        return super().begin(make, warnings.warn if first else None, version)
+
+
+class Cluster:
+    """Actors of a Ray cluster; without an address RAY_ADDRESS's, or one of this machine alone that ends with the job.
+
+    A lost actor is begun anew wherever there is place. Tasks and results go through Ray: nothing but the weights' files
+    has to be on the nodes.
+    """
+
+    def __init__(self, make: Make, workers: int | None, address: str | None, device: str):
+        if ray is None:
+            raise InputError("The engine ray needs Ray. Install it: pip install 'qs-style-transfer[ray]'.")
+        self.make, self.actors, self.numbers = make, {}, {}
+        self.joined = not ray.is_initialized()
+        if self.joined:
+            try:
+                ray.init(address=address, include_dashboard=False if address is None else None, logging_level="warning")
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                told = str(error).strip().splitlines()[0]
+                raise InputError(f"The Ray cluster {address or ''} cannot be reached ({told}). Start it.") from error
+        has = ray.cluster_resources()
+        gpus = int(has.get("GPU", 0)) if device == "auto" or device.startswith("cuda") else 0
+        nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+        nodes = [cpus for cpus in nodes if cpus >= 1]
+        self.count = workers or gpus or max(1, len(nodes))
+        if gpus:
+            needs = {"num_gpus": 1 / math.ceil(self.count / gpus), "num_cpus": 1}
+        else:
+            needs = {
+                "num_cpus": max(1, int(has.get("CPU", 1)) // self.count if workers else int(min(nodes, default=1)))
+            }
+        self.remote = ray.remote(max_restarts=0, max_task_retries=0, **needs)(Actor)
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *error) -> None:
+        for actor in self.actors.values():
+            ray.kill(actor)
+        if self.joined:
+            ray.shutdown()
+
+    def begin(self, number: int) -> None:
+        """As `Pool`'s."""
+        if number in self.actors:
+            with contextlib.suppress(ray.exceptions.RayError):  # it is lost already
+                ray.kill(self.actors[number])
+        self.actors[number] = self.remote.remote()
+        self.numbers[self.actors[number].begin.remote(self.make, number == 0, VERSION)] = number
+
+    def give(self, number: int, task: object) -> None:
+        """As `Pool`'s."""
+        self.numbers[self.actors[number].do.remote(task)] = number
+
+    def wait(self) -> list[tuple[int, Event]]:
+        """As `Pool`'s."""
+        done, _ = ray.wait(list(self.numbers))
+        return [(self.numbers.pop(reference), _read(reference)) for reference in done]
+
+
+def _read(reference) -> Event:
+    """What an actor answered, or that it is lost, with its node or alone."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayError as error:
+        return Ended(f"The actor is lost: {str(error).strip().splitlines()[0]}")
