@@ -300,9 +300,9 @@ def run(
     """All rows of the plan, those already in `folder/rows.csv` taken from there; `progress` is told edits done and all.
 
     `workers` processes share the edits, as `pools.pool` says of them and of `engine` and `address`; all write to
-    `folder`. The rows do not depend on them, nor on `batch`, but for rounding. `announce` is given a sentence before each
-    download. Raises InputError where the folder holds the rows of another plan, and for all that `stylize` refuses; at
-    the end NonFiniteError where edits diverged, WorkersLost where workers ended with them.
+    `folder`. The rows do not depend on them, nor on `batch`, but for rounding. `announce` is given a sentence before
+    each download. Raises InputError where the folder holds the rows of another plan, and for all that `stylize`
+    refuses; at the end NonFiniteError where edits diverged, WorkersLost where workers ended with them.
     """
     if workers < 1 or batch < 1:
         raise InputError(f"{workers} workers, batch {batch}: at least 1 of each is needed.")

@@ -148,7 +148,7 @@ class TestCommandLine:
         for given, wanted in (([str(folder)], 3), ([f"{folder}/*.png"], 1), ([str(folder / "within")], 1)):
             out = folder.parent / f"out{len(list(folder.parent.iterdir()))}"
             assert main(["stylize", *given, *QUICK, "--output", str(out)]) == 0
-            assert len(list(out.iterdir())) == wanted
+            assert len(list(out.glob("*.png"))) == wanted
         assert "passed over notes.txt" in capsys.readouterr().err
 
     def test_one_file_name_for_several_results(self, folder, capsys):
