@@ -325,27 +325,34 @@ class TestRay:
         ray.shutdown()
         cluster.shutdown()
 
-    def test_a_node_that_is_lost(self, cluster, sources, tmp_path, done):
+    def test_a_node_that_is_lost(self, cluster, sources, tmp_path):
         node = cluster.add_node(num_cpus=1)
         cluster.wait_for_nodes()
         images = [str(path) for path in sorted(sources.iterdir())]
-        files = {
-            (k, seed): tmp_path / f"{Path(image).stem}-{seed}.png" for k, image in enumerate(images) for seed in (0, 1)
-        }
-        s = Settings("golden", size=32, steps="4", skip=2, crops=2, count=2)
-        wanted, seen, lost = restyling.results(images, files, s), [], None
-        with (
-            Manifest(tmp_path) as manifest,
-            pools.pool(restyling.Restyle(s), engine="ray", address=cluster.address) as pool,
-        ):
-            assert pool.count == 2
-            for entry in restyling.run(wanted, s, manifest, pool):
-                seen.append(entry)
-                if lost is None and len({one["worker"] for one in seen}) == 2:
-                    cluster.remove_node(node, allow_graceful=False)
-                    lost = len(seen)
-        assert lost is not None and len(seen) == 14
-        assert pictures(tmp_path) == pictures(done)
-        made = Counter(entry["output"] for entry in seen)
-        assert set(made.values()) == {1}
-        print("lost after", lost, "of", len(seen), [(entry["worker"], entry["tries"]) for entry in seen])
+        s = Settings("golden", size=32, steps="30", skip=15, crops=2, count=2)  # long enough for both to be at work
+
+        def made(folder: Path, pool: pools.Pool, after=lambda entries: None) -> list[dict]:
+            named = [(k, seed, Path(image).stem) for k, image in enumerate(images) for seed in (0, 1)]
+            wanted = restyling.results(images, {(k, seed): folder / f"{name}-{seed}.png" for k, seed, name in named}, s)
+            entries = []
+            with Manifest(folder) as manifest, pool:
+                for entry in restyling.run(wanted, s, manifest, pool):
+                    entries.append(entry)
+                    after(entries)
+            return entries
+
+        lost = []
+
+        def lose(entries: list[dict]) -> None:
+            if not lost and len({entry["worker"] for entry in entries}) == 2:
+                cluster.remove_node(node, allow_graceful=False)
+                lost.append(len(entries))
+
+        pool = pools.pool(restyling.Restyle(s), engine="ray", address=cluster.address)
+        assert pool.count == 2
+        entries = made(tmp_path / "ray", pool, lose)
+        assert len(entries) == 14 and lost[0] < 10
+        assert set(Counter(entry["output"] for entry in entries).values()) == {1}
+        assert len({entry["worker"] for entry in entries[lost[0] + 1 :]}) == 1  # one may have been under way
+        made(tmp_path / "alone", pools.Here(restyling.Restyle(s)))
+        assert pictures(tmp_path / "ray") == pictures(tmp_path / "alone") and len(pictures(tmp_path / "ray")) == 12
