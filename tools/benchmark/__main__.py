@@ -6,6 +6,8 @@ options   what each option that trades a little costs in picture, and what it sa
 trials    savings that are not used: what torch.compile, channels-last networks and larger batches would gain
 cost      operations and bytes of a guided step, part by part, against what the machine can do
 profile   torch.profiler's table of our guided steps
+many      pictures an hour of one process, two, and two actors of Ray
+sizing    what a picture costs beside its walk, and pictures an hour for 1, 8 and 64 GPUs, simulated from it
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 from . import report
 from .cases import UNETS, Case
 
+COMMANDS = ("against", "sweep", "options", "trials", "cost", "profile", "many", "sizing")
 HIDDEN = ("weights", "alone")
 
 
@@ -25,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments."""
     form = argparse.RawDescriptionHelpFormatter
     root = argparse.ArgumentParser(prog="python -m tools.benchmark", description=__doc__, formatter_class=form)
-    root.add_argument("command", choices=("against", "sweep", "options", "trials", "cost", "profile", *HIDDEN))
+    root.add_argument("command", choices=(*COMMANDS, *HIDDEN))
     root.add_argument("--unet", choices=list(UNETS))
     root.add_argument("--clip", metavar="NAME", help="open_clip's name, e.g. ViT-B-32; random weights")
     root.add_argument("--device", metavar="NAME")
@@ -40,7 +43,14 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--memory-steps", type=int, default=2, metavar="N", help="against: steps for the peak; 0: none")
     root.add_argument("--edit", action="store_true", help="against: a whole edit of each as well")
     root.add_argument("--only", action="append", default=[], metavar="NAME", help="options: these alone")
-    root.add_argument("--pictures", type=int, default=3, metavar="N", help="options: how many of the bundled photos")
+    root.add_argument(
+        "--pictures",
+        type=int,
+        default=3,
+        metavar="N",
+        help="options: how many of the bundled photos; many, sizing: how many pictures",
+    )
+    root.add_argument("--rates", default="10,30,100", metavar="T,…", help="sizing: TFLOP/s that a GPU reaches")
     root.add_argument("--sheet", type=Path, metavar="FILE", help="options: a contact sheet to look at")
     root.add_argument("--page", type=Path, metavar="FILE.md", help="put the table between the markers of its name")
     root.add_argument("--name", metavar="MARKER", help="that name, by default the command's")
@@ -91,6 +101,14 @@ def measured(given: argparse.Namespace) -> str:
         from . import trials
 
         return trials.run(case, given.steps)
+    if given.command in ("many", "sizing"):
+        from . import many
+
+        if given.command == "many":
+            return many.run(case, given.pictures)
+        told, parts = many.driver(case, given.pictures)
+        rates = [1e12 * float(rate) for rate in given.rates.split(",")]
+        return f"{told}\n\n{many.sizing(case, rates, [1, 8, 64], parts)}"
     from . import cost
 
     if given.command == "cost":
