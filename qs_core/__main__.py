@@ -389,7 +389,7 @@ def _job(
     for result in wanted:
         paths.require_possible(result.path)
     if sharing.pop("dry_run", False):
-        return _dry_run(wanted, Manifest(output))
+        return _dry_run(wanted, Manifest(output).read())
     for mask in masks:
         pictures.size_of(mask)
     make = restyling.Restyle(settings, *(paths.expanded(mask).read_bytes() for mask in masks))

@@ -22,9 +22,13 @@ class Manifest:
     """
 
     def __init__(self, folder: Path):
-        self.folder, self.path, self.file = folder, folder / NAME, None
+        self.folder, self.path, self.file, self.entries = folder, folder / NAME, None, {}
         self.lock = FileLock(folder / ".manifest.lock")
-        self.entries = _entries(_whole(self.path), self.path)
+
+    def read(self) -> Manifest:
+        """Itself with its entries, to look at. Raises InputError for a file of that name that is none."""
+        self.entries = _entries(_whole(self._held()), self.path)
+        return self
 
     def __enter__(self) -> Manifest:
         try:
@@ -34,13 +38,28 @@ class Manifest:
             raise InputError(f"Another run writes to {self.folder}. Wait for its end, or give another.") from error
         except OSError as error:
             raise InputError(f"Cannot write to {self.folder} ({error.strerror}). Give another folder.") from error
+        try:
+            self._begin()
+        except BaseException:
+            self.lock.release()
+            raise
+        return self
+
+    def _begin(self) -> None:
         for left in self.folder.glob(".*.partial"):  # of a run that was killed
             left.unlink()
-        lines = _whole(self.path)
+        held = self._held()
+        lines = _whole(held)
         self.entries = _entries(lines, self.path)
-        write_whole(self.path, lines)
+        if lines != held or not held:
+            write_whole(self.path, lines)
         self.file = self.path.open("ab", buffering=0)
-        return self
+
+    def _held(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
 
     def __exit__(self, *error) -> None:
         self.file.close()
@@ -59,12 +78,8 @@ class Manifest:
             self.entries[entry["output"]] = entry
 
 
-def _whole(path: Path) -> bytes:
-    """The file's whole lines."""
-    try:
-        held = path.read_bytes()
-    except FileNotFoundError:
-        return b""
+def _whole(held: bytes) -> bytes:
+    """The whole lines."""
     return held[: held.rfind(b"\n") + 1]
 
 

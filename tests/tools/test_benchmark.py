@@ -6,9 +6,10 @@ import time
 import pytest
 import torch
 
+from qs_core.jobs.pools import each
 from qs_core.unets.adm import ADMUNet
 from tools.benchmark import __main__ as main
-from tools.benchmark import cases, cost, measuring, options, report
+from tools.benchmark import cases, cost, many, measuring, options, report
 from tools.benchmark.__main__ import case_of, changed, parser
 from tools.benchmark.cases import Case
 
@@ -154,3 +155,24 @@ def test_ourselves_alone_in_a_process():
     assert len(told["seconds"]) == 1 and told["seconds"][0] > 0
     # The networks: 18 M of U-Net, 88 M of ViT-B/32's picture tower, in float32.
     assert told["networks"] is None or 0.4e9 < told["networks"] < 1.5e9
+
+
+class TestSizing:
+    """The simulation of a cluster, by the library's own sharing, against what can be said by hand."""
+
+    def test_workers_that_the_driver_serves_are_all_busy(self):
+        pool = many.Simulated(8, seconds=10.0, served=0.01)
+        assert sum(1 for _ in each(range(800), pool)) == 800
+        assert 1000 + many.LOAD < pool.clock < 1000 + 2 * many.LOAD + 20
+
+    def test_the_driver_bounds_the_rate(self):
+        pool = many.Simulated(64, seconds=1.0, served=0.1)
+        assert len(list(each(range(5000), pool))) == 5000
+        assert pool.clock == pytest.approx(5000 * 0.1, rel=0.1)
+
+    def test_an_edits_operations_grow_with_crops_and_steps(self):
+        few, more, steps = (
+            many.edit_flops(Case(crops=crops, skip=skip)) for crops, skip in ((1, 25), (33, 25), (1, 0))
+        )
+        assert steps == pytest.approx(2 * few)
+        assert (more - few) / 25 / 2e9 == pytest.approx(265.5, rel=0.1)  # of 32 crops, as docs/performance.md counts

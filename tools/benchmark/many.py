@@ -182,7 +182,7 @@ def sizing(case: Case, rates: list[float], gpus: list[int], parts: dict[str, flo
     note = (
         f"Simulated: pictures an hour (and how busy the GPUs are), {tasks} pictures, loading {LOAD:.0f} s. An edit is "
         f"{flops / 1e12:.0f} TFLOP, counted: U-Net {case.unet}, {case.size} px, CLIP {case.clip}, {case.crops} crops, "
-        f"{case.skip} of {case.steps} steps skipped; without the contrastive loss's encoder. A worker decodes and encodes "
-        f"for {beside:.2f} s and the driver serves {served:.4f} s a picture, as measured."
+        f"{case.skip} of {case.steps} steps skipped; without the encoder of the contrastive loss. A worker decodes and "
+        f"encodes for {beside:.2f} s and the driver serves {served:.4f} s a picture, as measured."
     )
     return f"{report.table(heads, rows)}\n\n{note}"
