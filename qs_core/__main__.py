@@ -393,7 +393,7 @@ def _job(
     for mask in masks:
         pictures.size_of(mask)
     make = restyling.Restyle(settings, *(paths.expanded(mask).read_bytes() for mask in masks))
-    with Manifest(output) as manifest, pool(make, device=settings.device, announce=_tell, **sharing) as workers:
+    with pool(make, device=settings.device, announce=_tell, **sharing) as workers, Manifest(output) as manifest:
         tally = restyling.Tally(wanted, manifest)
         with tqdm(desc="pictures", unit="picture", total=len(wanted), initial=tally.there, smoothing=0.05) as bar:
             try:
