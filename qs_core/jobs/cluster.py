@@ -39,9 +39,11 @@ class Cluster:
         if self.joined:
             try:
                 ray.init(address=address, include_dashboard=False if address is None else None, logging_level="warning")
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                told = str(error).strip().splitlines()[0]
-                raise InputError(f"The Ray cluster {address or ''} cannot be reached ({told}). Start it.") from error
+            except Exception as error:  # a cluster can fail to answer, or to start, in any way
+                told = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                raise InputError(
+                    f"The Ray cluster {address or ''} cannot be reached or begun ({told}). Look at its address."
+                ) from error
         has = ray.cluster_resources()
         gpus = int(has.get("GPU", 0)) if device == "auto" or device.startswith("cuda") else 0
         nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
