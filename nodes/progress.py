@@ -1,5 +1,6 @@
 """ComfyUI's progress bar and preview."""
 
+import logging
 from collections.abc import Callable
 
 from einops import rearrange
@@ -10,6 +11,20 @@ from .host import hosted
 
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_PICTURES = 4  # of a batch, side by side
+
+log = logging.getLogger(__name__)
+
+
+def tell(sentence: str) -> None:
+    """Warn of what the user hardly meant, in the log and below the widgets of the node that runs."""
+    log.warning("QS: %s", sentence)
+    if hosted():
+        from comfy_execution.utils import get_executing_context
+        from server import PromptServer
+
+        context = get_executing_context()
+        if context:
+            PromptServer.instance.send_progress_text(sentence, context.node_id)
 
 
 class Bar:
