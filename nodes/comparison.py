@@ -10,7 +10,7 @@ from ..qs_core.errors import InputError
 from .figures import LAYOUTS, LEGIBLE, THEMES, Cell, Look, agree, before_after, grid
 from .images import as_output, plain
 from .inference_mode import leaves_inference_mode
-from .progress import tell
+from .progress import say
 from .widgets import CATEGORY, choice, number, text, whole, wire
 
 ROW = 6  # pictures that stand side by side before a second row begins
@@ -142,7 +142,7 @@ def _as_many(labels: Sequence[str], count: int, what: str) -> list[str]:
     """As many labels as are needed, the last ones blank where there are too few: pictures are not refused for them."""
     if labels and len(labels) != count:
         rest = "Those without stay blank." if len(labels) < count else "The last ones are left out."
-        tell(f"{len(labels)} labels for {count} {what}. {rest} Give one a line for each.")
+        say(f"{len(labels)} labels for {count} {what}. {rest} Give one a line for each.")
     return [*labels, *[""] * count][:count]
 
 

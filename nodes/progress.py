@@ -1,4 +1,4 @@
-"""ComfyUI's progress bar and preview."""
+"""ComfyUI's progress bar and preview, and sentences to the user."""
 
 import logging
 from collections.abc import Callable
@@ -11,20 +11,6 @@ from .host import hosted
 
 PREVIEW_SIDE = 512  # pixels
 PREVIEW_PICTURES = 4  # of a batch, side by side
-
-log = logging.getLogger(__name__)
-
-
-def tell(sentence: str) -> None:
-    """Warn of what the user hardly meant, in the log and below the widgets of the node that runs."""
-    log.warning("QS: %s", sentence)
-    if hosted():
-        from comfy_execution.utils import get_executing_context
-        from server import PromptServer
-
-        context = get_executing_context()
-        if context:
-            PromptServer.instance.send_progress_text(sentence, context.node_id)
 
 
 class Bar:
@@ -50,3 +36,15 @@ class Bar:
 def _preview(picture: Tensor) -> tuple:
     row = rearrange(picture[:PREVIEW_PICTURES], "b c h w -> c h (b w)")
     return "JPEG", pictures.to_image(row), PREVIEW_SIDE
+
+
+def say(sentence: str) -> None:
+    """Tell the user, in the log and on the node that runs."""
+    logging.warning("QS: %s", sentence)
+    if not hosted():
+        return
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    if context := get_executing_context():
+        PromptServer.instance.send_progress_text(sentence, context.node_id)

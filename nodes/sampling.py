@@ -20,7 +20,7 @@ from .images import as_output
 from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
 from .losses import Losses, Recipe, networks
-from .progress import Bar, tell
+from .progress import Bar, say
 from .text import Text
 from .widgets import (
     CATEGORY,
@@ -201,7 +201,7 @@ class QSAttnGuidedSampler:
         settings = Settings(prompts=text.direction.prompts, **{**others, **settings_of(inputs)})
         blend = inversion.blend(settings.strength, mask, feather)
         if mask is not None and not mask.any():
-            tell(BLACK)
+            say(BLACK)
         if blend.is_zero:
             same = _image(inversion.prepared.finish(inversion.inversion.source, blend, settings.output_size))
             return same, same

@@ -28,21 +28,7 @@ MAKERS = {  # ComfyUI's own nodes, by what they give
     "BOOLEAN": ["PrimitiveBoolean"],
 }
 SHOWN = {"IMAGE": ("PreviewImage", "images"), "STRING": ("PreviewAny", "source")}
-PHRASES = [
-    "golden",
-    "wooden",
-    "an oil painting",
-    "a mosaic\na::2",
-    "golden",
-    "watercolor art",
-    "",
-    " ",
-    "a::2\ngolden",
-    "golden::x",
-    "a zeppelin",
-    "水彩画",
-    "wooden | golden::nan",
-]
+PHRASES = ["golden", "wooden", "an oil painting", "a::2\ngolden", "水彩画", "", " ", "golden::x", "a zeppelin"]
 SMALL = {  # values that keep a graph small; what is out of range is refused before it costs anything
     "size": [32, 32, 40, 16, 8, 64, -8, 4096],
     "steps": [4, 6, 8, 2, 1, 1001],
@@ -54,10 +40,10 @@ SMALL = {  # values that keep a graph small; what is out of range is refused bef
     "crops": [1, 2, 4, 0, 1025],
     "short_side": [128, 192, 64],
     "spacing": ["", "", "4", "2,3", "ddim4", "ddim50", "no", "0"],
-    "attend": ["", "all", "32", "16, 8", "deep", "7"],
-    "layers": ["", "all", "32", "deep"],
+    "attend": ["", "", "all", "16, 8", "deep", "7"],
+    "layers": ["", "", "all", "32", "deep"],
     "labels": ["", "a", "a\nb", "a\nb\nc"],
-    "lines": ["golden\nwooden", "x = golden | wooden::2", "", "golden::x"],
+    "lines": ["golden\nwooden", "x = golden | wooden::2", "golden", "", "golden::x"],
     "clip_name": ["demo", "demo", "demo", "nope"],
     "custom_name": ["", "", "", "nope"],
     "model_name": ["demo", "demo", "demo", "mine.safetensors", "broken.pt", "gone.pt"],
@@ -68,6 +54,14 @@ SMALL = {  # values that keep a graph small; what is out of range is refused bef
     "source_prompt": ["photo", "photo", "photo", "", "photo::2"],
     "feather": [0, 1, 8, 512, 513],
     "num_anchors": [0, 1, 5, 100_000],
+    "num_heads": [0, 0, 0, 7, 4],
+    "num_head_channels": [0, 0, 0, 64, 32],
+    "image_size": [0, 64, 256, 7, 8193],
+    "class_label": [-1, -1, -1, 0, -2],
+    "start_percent": [0.0, 0.2, 0.4, 0.9, 1.0],
+    "end_percent": [1.0, 0.8, 0.6, 0.1, 0.0],
+    "crop_area_min": [0.05, 0.01, 0.1, 0.9, 0.0],
+    "crop_area_max": [0.3, 0.5, 1.0, 0.001, 1.1],
     "gap": [0, 8, 256, -1],
     "columns": [0, 1, 3, 64, 65],
     "start_seed": [0, 5, 2**64 - 1, -5],
@@ -85,6 +79,7 @@ class Maker:
 
     def __post_init__(self):
         self.random = random.Random(self.seed)
+        self.wild = self.random.choice([0, 0, 0.01, 0.05])  # share of values that are out of range
         self.ours = [name for name, node in self.info.items() if node["category"] == OURS]
 
     def make(self) -> dict[str, dict]:
@@ -92,6 +87,7 @@ class Maker:
         for _ in range(self.random.choice([1, 1, 2, 3])):
             kind = "IMAGE" if self.random.random() < 0.9 else "STRING"
             name = self.random.choice([n for n in self.ours if kind in self.info[n]["output"]])
+            name = "QSAttnGuidedSampler" if kind == "IMAGE" and self.random.random() < 0.6 else name
             shower, socket = SHOWN[kind]
             link = [self.node(name, 0), self.info[name]["output"].index(kind)]
             self.graph[str(len(self.graph))] = {"class_type": shower, "inputs": {socket: link}}
@@ -140,18 +136,18 @@ class Maker:
         """A widget's value, in range or not, or a link that brings one."""
         dice = self.random.random()
         if socket in ("prompt", "value") and (kind == "STRING" or "STRING" in str(kind)):
-            found = self.random.choice(PHRASES)
+            found = self.random.choice(PHRASES[: None if dice < 2 * self.wild else 3])
         elif socket in SMALL:
-            most = None if dice < 0.04 else 3  # the odd ones stand behind
+            most = None if dice < self.wild else 3  # the odd ones stand behind
             found = self.random.choice(SMALL[socket][:most])
         elif isinstance(kind, list) or kind == "COMBO":
             choices = kind if isinstance(kind, list) else options["options"]
-            found = self.random.choice(choices) if choices and dice < 0.99 else "no such choice"
+            found = self.random.choice(choices) if choices and dice >= self.wild else "no such choice"
         elif kind in ("INT", "FLOAT"):
             low, high = options.get("min", 0), options.get("max", 1)
             span = [low, options.get("default", low), self.random.uniform(low, min(high, 1e5)), high]
             wild = [low - 1, high + 1, -300] if ours else []
-            found = self.random.choice(wild if dice < 0.02 and wild else span if dice < 0.4 else [span[1]])
+            found = self.random.choice(wild if dice < self.wild and wild else span if dice < 0.4 else [span[1]])
             found = int(found) if kind == "INT" else float(found)
         elif kind == "BOOLEAN":
             found = self.random.random() < 0.5
@@ -210,6 +206,10 @@ def hunt(harness: Any, server: Any, info: Mapping[str, Any], seeds: range, say=p
                 ended[f"{event.data['node_type']} {event.data['exception_type']}"] += 1
         except harness.RejectedError as error:
             ended["rejected"] += 1
+            for node in error.answer["node_errors"].values():
+                ended.update(
+                    f"{node['class_type']} refused {e['extra_info'].get('input_name')}" for e in node["errors"]
+                )
             told = "" if error.status == 400 and error.answer["node_errors"] else str(error)
         except Exception as error:  # whatever a dead or hanging server leads to
             yield seed, f"{type(error).__name__}: {error}; the process says {server.process.poll()}"
