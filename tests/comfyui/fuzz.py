@@ -62,6 +62,7 @@ SMALL = {  # values that keep a graph small; what is out of range is refused bef
     "end_percent": [1.0, 0.8, 0.6, 0.1, 0.0],
     "crop_area_min": [0.05, 0.01, 0.1, 0.9, 0.0],
     "crop_area_max": [0.3, 0.5, 1.0, 0.001, 1.1],
+    "dtype": ["auto", "auto", "float32", "bfloat16", "float16"],  # the last ones are emulated on many CPUs, and slow
     "gap": [0, 8, 256, -1],
     "columns": [0, 1, 3, 64, 65],
     "start_seed": [0, 5, 2**64 - 1, -5],
