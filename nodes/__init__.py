@@ -1,7 +1,9 @@
 """The nodes, in the order of the menu."""
 
+from ..qs_core import errors
 from .comparison import QSBeforeAfter, QSCompareGrid
 from .folders import register_folders
+from .inputs import completed
 from .inversion import EncodeInvertDDIM
 from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
 from .losses import LOSS_NODES
@@ -40,3 +42,8 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSCompareGrid": "Compare Grid (QS)",
     "QSBeforeAfter": "Before and After (QS)",
 }
+
+for node in NODE_CLASS_MAPPINGS.values():
+    setattr(node, node.FUNCTION, completed(node, getattr(node, node.FUNCTION)))
+for error in (errors.InputError, errors.UnsupportedCheckpoint, errors.MemoryShortage, errors.NonFiniteError):
+    error.__module__ = "QS"  # ComfyUI shows it before the name, and the module's is the pack's whole path

@@ -10,6 +10,7 @@ from ..qs_core.errors import InputError
 from .figures import LAYOUTS, LEGIBLE, THEMES, Cell, Look, agree, before_after, grid
 from .images import as_output, plain
 from .inference_mode import leaves_inference_mode
+from .progress import say
 from .widgets import CATEGORY, choice, number, text, whole, wire
 
 ROW = 6  # pictures that stand side by side before a second row begins
@@ -53,7 +54,8 @@ class QSCompareGrid:
                     0,
                     0,
                     4096,
-                    f"Short side of each picture in the grid, in pixels. 0: that of the largest, at least {LEGIBLE}.",
+                    f"Short side of each picture in the grid, in pixels. 0: that of the largest, at least {LEGIBLE}, "
+                    "or what the grid has room for.",
                     step=8,
                 ),
             },
@@ -137,9 +139,11 @@ def flow(
 
 
 def _as_many(labels: Sequence[str], count: int, what: str) -> list[str]:
+    """As many labels as are needed, the last ones blank where there are too few: pictures are not refused for them."""
     if labels and len(labels) != count:
-        raise InputError(f"{len(labels)} labels for {count} {what}. Give one a line for each, or none at all.")
-    return list(labels) or [""] * count
+        rest = "Those without stay blank." if len(labels) < count else "The last ones are left out."
+        say(f"{len(labels)} labels for {count} {what}. {rest} Give one a line for each.")
+    return [*labels, *[""] * count][:count]
 
 
 class QSBeforeAfter:

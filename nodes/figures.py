@@ -16,6 +16,7 @@ from .lettering import BACKGROUND, INK, OVERSAMPLE, PAPER, PAPER_INK, font, one_
 
 THEMES = {"dark": (BACKGROUND, INK), "light": (PAPER, PAPER_INK)}
 LEGIBLE = 256  # pixels of a cell's short side, below which labels hardly fit
+SHORTEST = 32  # pixels of a cell's short side, to which a grid that is too large shrinks at most
 LARGEST = 16384  # pixels a side that a drawing may have
 LARGEST_AREA = 64_000_000  # pixels in all: 0.8 GB as an IMAGE, and twice that while it is put together
 LAYOUTS = ("side_by_side", "split", "stacked")
@@ -58,19 +59,41 @@ def grid(rows: Sequence[Sequence[Cell]], look: Look) -> Tensor:
     short = look.size or max(
         [LEGIBLE, *(min(c.picture.shape[:2]) for row in rows for c in row if c.picture is not None)]
     )
+    plan = _planned(rows, short, look.gap)
+    while plan.too_large and not look.size and short > SHORTEST:
+        short = max(SHORTEST, short * 31 // 32)
+        plan = _planned(rows, short, look.gap)
+    if plan.too_large:
+        raise InputError(
+            f"A grid of {len(rows)} rows and {len(plan.widths)} columns would be {plan.total}x{plan.tall}; at most "
+            f"{LARGEST} pixels a side and {LARGEST_AREA // 10**6} million in all are drawn. Lower size, or give fewer "
+            "pictures."
+        )
+    sizes, widths, total = plan.sizes, plan.widths, plan.total
+    bands = [_band(row, its, widths, look) for row, its in zip(rows, sizes, strict=True)]
+    return torch.cat([*bands, _fill(look.gap, total, look)])
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The sizes (height, width) of a grid's pictures, its columns' widths, and its own width and height."""
+
+    sizes: list[list[tuple[int, int]]]
+    widths: list[int]
+    total: int
+    tall: int
+
+    @property
+    def too_large(self) -> bool:
+        return max(self.tall, self.total) > LARGEST or self.tall * self.total > LARGEST_AREA
+
+
+def _planned(rows: Sequence[Sequence[Cell]], short: int, gap: int) -> _Plan:
     sizes = [[_scaled(cell, short) for cell in row] for row in rows]
     across = max(len(row) for row in rows)
     widths = [max(row[k][1] for row in sizes if k < len(row)) for k in range(across)]
     heights = [max(height for height, _ in row) for row in sizes]
-    total = sum(widths) + (across + 1) * look.gap
-    tall = sum(heights) + (len(rows) + 1) * look.gap
-    if max(tall, total) > LARGEST or tall * total > LARGEST_AREA:
-        raise InputError(
-            f"A grid of {len(rows)} rows and {across} columns would be {total}x{tall}; at most {LARGEST} pixels a side "
-            f"and {LARGEST_AREA // 10**6} million in all are drawn. Lower size, or give fewer pictures."
-        )
-    bands = [_band(row, its, widths, look) for row, its in zip(rows, sizes, strict=True)]
-    return torch.cat([*bands, _fill(look.gap, total, look)])
+    return _Plan(sizes, widths, sum(widths) + (across + 1) * gap, sum(heights) + (len(rows) + 1) * gap)
 
 
 def _scaled(cell: Cell, short: int) -> tuple[int, int]:

@@ -89,6 +89,19 @@ def vgg_path(name: str) -> Path | None:
     return Path(folder_paths.get_full_path_or_raise(VGG_FOLDER, name))
 
 
+def clip_instead() -> str:
+    """What to do where a tag's weights cannot be downloaded."""
+    return (
+        f"Or fetch it from there by other means, put it into {_folder(CLIP_FOLDER)}, press R, and give its name in "
+        "place of the tag."
+    )
+
+
+def vgg_instead() -> str:
+    """Where else VGG's weights may be."""
+    return f"or put it into {_folder(VGG_FOLDER)}, press R, and choose it"
+
+
 def _folder(kind: str) -> str:
     if not hosted():
         return f"ComfyUI's folder models/{kind}"

@@ -11,6 +11,7 @@ from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
 from ..qs_core.transfer import STARTS, Inversion, count_steps
+from .attentive import attentive
 from .host import HOST, Loaded, bring
 from .images import from_image, from_mask
 from .inference_mode import leaves_inference_mode
@@ -124,11 +125,9 @@ class EncodeInvertDDIM:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, steps=None, skip=None, start=None, spacing=""):
-        def count(steps, skip, start, spacing):
-            return count_steps(make_schedule(spacing.strip() or str(steps)), skip, start)
-
-        return verdict(count, steps, skip, start, spacing)
+    def VALIDATE_INPUTS(cls, spacing=""):
+        """ComfyUI blames every input that is named here; whether skip fits in the steps `invert` says."""
+        return verdict(lambda spacing: make_schedule(spacing.strip() or DEFAULTS["steps"]), spacing)
 
     @leaves_inference_mode
     def invert(
@@ -150,9 +149,11 @@ class EncodeInvertDDIM:
         frame, source = prepared.frame, prepared.source
         total = count_steps(model.core.schedule(spacing), skip, start)
         bar = Bar(total, len(source), preview_every)
-        bring([model], model.core.walk_bytes(len(source), *source.shape[-2:]))
+        size = (len(source), *source.shape[-2:])
+        bring([model], model.core.walk_bytes(*size))
+        walk = stylizer.invert(source, spacing, skip, start, seeds)
         inversion = complete(
-            stylizer.invert(source, spacing, skip, start, seeds),
+            attentive(walk, HOST, "Invert Image", size, lambda n: model.core.walk_bytes(n, *size[1:])),
             lambda reached: bar(reached.rows, reached.number, lambda: frame.restore(reached.state)),
         )
         return (Inverted(inversion, prepared, model),)

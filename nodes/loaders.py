@@ -8,7 +8,7 @@ from ..qs_core.features.openclip import load_clip
 from ..qs_core.model import load_model
 from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
-from .folders import CLIP_FOLDER, FOLDER, clip_weights, model_names, model_path
+from .folders import CLIP_FOLDER, FOLDER, clip_instead, clip_weights, model_names, model_path
 from .host import HOST, manage
 from .images import to_image
 from .inference_mode import leaves_inference_mode
@@ -191,7 +191,7 @@ class LoadOpenCLIP:
     @leaves_inference_mode
     def load(self, clip_name: str, pretrained: str, custom_name: str = "", dtype: str = AUTO):
         name, weights = _chosen(clip_name, pretrained, custom_name)
-        clip = load_clip(name, weights, announce=_announce)
+        clip = load_clip(name, weights, announce=_announce, instead=clip_instead())
         chosen = choose_clip_dtype(dtype, clip, HOST.device)
         clip.network.visual.to(DTYPES[chosen])
         warn_of_emulation(chosen, HOST.device, _announce)
@@ -227,4 +227,5 @@ class QSSampleImage:
 
     @leaves_inference_mode
     def load(self, picture: str):
-        return (to_image(pictures.read(demo.PICTURES[picture])[None]),)
+        # Rounded: in [-1, 1] on the way a value loses its last bit, and Save Image cuts off instead of rounding.
+        return (to_image(pictures.read(demo.PICTURES[picture])[None]).mul(255).round().div(255),)

@@ -21,7 +21,7 @@ from ..qs_core.losses.base import Term
 from ..qs_core.losses.description import Description, Setting
 from ..qs_core.settings import Settings
 from ..qs_core.transfer import Inversion
-from .folders import TORCHVISION, VGG_FOLDER, vgg_names, vgg_path
+from .folders import TORCHVISION, VGG_FOLDER, vgg_instead, vgg_names, vgg_path
 from .host import HOST, Loaded, manage
 from .inference_mode import leaves_inference_mode
 from .text import Text
@@ -224,4 +224,4 @@ def vgg(weights_file: str = TORCHVISION) -> Loaded:
 def _vgg(path: Path | None, changed: int | None, cache: str) -> Loaded:
     """The network of a file, None for torchvision's own in its cache, read once: it is half a gigabyte, of which two
     layers are kept. A file that changed, or another cache, is another key."""
-    return manage(Network(load_vgg(path)))
+    return manage(Network(load_vgg(path, instead=vgg_instead())))

@@ -1,24 +1,26 @@
 """QSAttnGuidedSampler: from the noisy state back to a picture, bent towards the text and held to the content."""
 
+from functools import partial
+
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from ..qs_core import transfer
 from ..qs_core.blend import BlendMap
-from ..qs_core.errors import InputError
 from ..qs_core.losses import BY_KIND
 from ..qs_core.losses.contrastive import ATTENTION
 from ..qs_core.losses.layers import parse_layers
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.settings import Settings
 from ..qs_core.stylizer import Stylizer, guidance_bytes
+from .attentive import attentive
 from .host import HOST, bring
 from .images import as_output
 from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
 from .losses import Losses, Recipe, networks
-from .progress import Bar
+from .progress import Bar, say
 from .text import Text
 from .widgets import (
     CATEGORY,
@@ -29,6 +31,7 @@ from .widgets import (
     flag,
     number,
     settings_of,
+    verdict,
     whole,
     widgets,
     wire,
@@ -38,6 +41,10 @@ from .widgets import (
 DIRECTIONAL = "Pull along the difference of the two phrases. Higher: more style; the steadier of the two."
 CONTRASTIVE = "Hold on the content through the U-Net's features. Higher: shapes stay, style fades."
 MSE = "Hold on the source's very pixels and colours. Higher: closer to the photo."
+BLACK = (
+    "The mask is black: the picture stays as it is. Load Image gives such a mask for a picture without transparency: "
+    "unlink it to restyle everything, or paint the place white in MaskEditor."
+)
 RANGE = "Keeps colours within what a picture can show. Raise it where colours clip."
 
 
@@ -164,20 +171,17 @@ class QSAttnGuidedSampler:
                     round=0.001,
                     advanced=True,
                 ),
+                "image": wire(
+                    "IMAGE",
+                    "The photo. Nothing is made of it: it goes on as the result where this node is bypassed (Ctrl+B).",
+                ),
             },
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, attend="", crop_area_min=None, crop_area_max=None):  # None: linked, known later
-        try:
-            parse_layers(attend)
-        except InputError as error:
-            return str(error)
-        if None not in (crop_area_min, crop_area_max) and not 0 < crop_area_min <= crop_area_max <= 1:
-            return (
-                f"crop_area_min {crop_area_min:g} and crop_area_max {crop_area_max:g}: 0 < min <= max <= 1 is needed."
-            )
-        return True
+    def VALIDATE_INPUTS(cls, attend=""):
+        """ComfyUI blames every input that is named here; whether a crop's areas are a range `sample` says."""
+        return verdict(parse_layers, attend)
 
     @leaves_inference_mode
     def sample(
@@ -190,11 +194,14 @@ class QSAttnGuidedSampler:
         mask: Tensor | None = None,
         feather: int = 8,
         frames_every: int = 0,
+        image: Tensor | None = None,
         **inputs,
     ):
         others = {name: value for name, value in inputs.items() if name in DEFAULTS}
         settings = Settings(prompts=text.direction.prompts, **{**others, **settings_of(inputs)})
         blend = inversion.blend(settings.strength, mask, feather)
+        if mask is not None and not mask.any():
+            say(BLACK)
         if blend.is_zero:
             same = _image(inversion.prepared.finish(inversion.inversion.source, blend, settings.output_size))
             return same, same
@@ -231,10 +238,12 @@ def restyle(
     inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
     terms = [recipe.term(s, inversion, text) for recipe in recipes]
     needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
-    bring(list(needed.values()), guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size))
+    estimate = partial(guidance_bytes, core, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1])
+    bring(list(needed.values()), estimate(len(inverted)))
     bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
     seeds = batch_seeds(seed, len(inverted))
-    for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
+    walk = Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend)
+    for reached in attentive(walk, HOST, "QS-Attn Guided Sampler", (len(inverted), *inverted.size), estimate):
         rows, number = reached.rows, reached.number
         bar(rows, number, lambda reached=reached: frame.restore(reached.picture))
         if number == 1:  # of a portion that begins anew as well

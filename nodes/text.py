@@ -64,12 +64,13 @@ class CLIPTextDirection:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, prompt=None, source_prompt=None):  # None: linked, known later
-        return refused(prompt) or refused_source(source_prompt) or True
+    def VALIDATE_INPUTS(cls, prompt=None):
+        """ComfyUI blames every input that is named here; what is wrong with source_prompt `encode` says."""
+        return refused(prompt) or True
 
     @leaves_inference_mode
     def encode(self, clip: Loaded, prompt: str, source_prompt: str, templates: bool):
-        if reason := refused_source(source_prompt):
+        if reason := refused(prompt) or refused_source(source_prompt):
             raise InputError(reason)
         bring([clip])
         prompts, weights = parse_prompts(prompt)

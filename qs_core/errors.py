@@ -1,5 +1,7 @@
 """What the library raises when a person gave it something it cannot work with."""
 
+from textwrap import shorten
+
 
 class InputError(ValueError):
     """Bad input: the message says what came, what is needed and what to do. Nothing was written."""
@@ -19,3 +21,9 @@ class WorkersLost(RuntimeError):
 
 class NonFiniteError(ArithmeticError):
     """NaN or infinity appeared while sampling; the message names the step and the loss."""
+
+
+def first_line(error: Exception | str, most: int = 400) -> str:
+    """An error's first line, or its kind where it says nothing; a long one ends behind a whole word."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shorten(lines[0], most, placeholder=" …")

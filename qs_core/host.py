@@ -4,7 +4,7 @@ from typing import Protocol
 
 import torch
 
-from .errors import InputError
+from .errors import InputError, first_line
 
 OUT_OF_MEMORY = getattr(torch, "OutOfMemoryError", torch.cuda.OutOfMemoryError)  # its name before torch 2.5
 # How torch's other allocators, of Apple's GPUs and of the CPU, begin to say it; for them it has no exception.
@@ -77,7 +77,6 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except Exception as error:  # a backend that is not there can fail in any way
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        reason = told[0].split(". ")[0][:120]
+        reason = first_line(error).split(". ")[0]
         raise InputError(f"Device {name!r} is not available here ({reason}). Use --device cpu.") from error
     return device

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from .errors import InputError
+from .errors import InputError, first_line
 from .paths import expanded, write_whole
 from .reading import GAP, SIDEWAYS, File, arrays, is_large, load, orientation, size, turned
 from .reading.colour import flatten
@@ -124,7 +124,7 @@ def _flat(image: Image.Image, background: str, managed: bool = True) -> Image.Im
     except InputError:
         raise
     except Exception as error:  # e.g. tags that contradict the pixels
-        told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        told = first_line(f"{type(error).__name__}: {error}")
         raise InputError(f"A picture of mode {image.mode} cannot be read ({told}). Save it as PNG or JPEG.") from error
 
 

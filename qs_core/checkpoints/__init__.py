@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import InputError, UnsupportedCheckpoint
+from ..errors import InputError, UnsupportedCheckpoint, first_line
 from ..paths import expanded, is_file, partial
 from . import torch_files
 from .contents import Found, check_claims, check_count, unwrap
@@ -114,9 +114,8 @@ def _check_header(path: Path) -> None:
 
 
 def _unreadable(path: Path, what: str) -> UnsupportedCheckpoint:
-    lines = what.strip().splitlines() or [""]
     return UnsupportedCheckpoint(
-        f"{path} is no readable safetensors or PyTorch file ({lines[0][:150]}). Is it a model, whole? Fetch it again."
+        f"{path} is no readable safetensors or PyTorch file ({first_line(what)}). Is it a model, whole? Fetch it again."
     )
 
 

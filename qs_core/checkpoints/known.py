@@ -53,7 +53,8 @@ class Known:
             return f"{self.file} was at {self.address}, which answers no more, and no mirror is known."
         digest = f"its SHA-256 is {self.sha256}" if self.sha256 else "its SHA-256 is not published"
         dead = f" ({self.address} answers no more)" if self.dead else ""
-        return f"Fetch {self.file} from {self.source}{dead}; {digest}."
+        other = f" or {self.mirror}" if self.mirror and not self.dead else ""
+        return f"Fetch {self.file} from {self.source}{other}{dead}; {digest}."
 
 
 def _adm(channels, mult, blocks, factors, *, classes=0, plain=False, updown=True) -> Signature:

@@ -157,7 +157,7 @@ def specify(
     sources = (("given", given), ("stated", stated), _looked_up(known, name, digest))
     heads, origins = _choose_heads(sources)
     config = unets.read_config(state, name, **heads)
-    unets.check(config, state, name)
+    _check_network(config, state, name, origins)
     _check_flags(flags, config, name)
     values = {"image_size": _image_size(config), "noise_schedule": "linear", "variance": _variance(config)}
     for option in values:
@@ -167,7 +167,7 @@ def specify(
                 values[option], origins[option] = source[option], origin
     if config.out_channels == 6 and origins["variance"] in ("guessed", LOOKED_UP, BY_SHAPES):
         values["variance"], origins["variance"] = "learned", "read"
-    _check_variance(values["variance"], config, name)
+    _check_variance(values["variance"], config, name, origins["variance"])
     origins = {option: origins[option] for option in (*_heads(config), *values)}
     parameters = sum(tensor.numel() for tensor in state.values())
     return Specification(name, config, **values, parameters=parameters, origins=origins, known=known)
@@ -279,10 +279,24 @@ def _variance(config: unets.Config) -> str:
     return "learned" if config.out_channels == 6 else unets.family_of(config).network.default_variance
 
 
-def _check_variance(variance: str, config: unets.Config, name: str) -> None:
+def _check_network(config: unets.Config, state: Mapping[str, Tensor], name: str, origins: Mapping[str, str]) -> None:
+    """Raises InputError for attention heads that do not fit, and says where their number is from."""
+    try:
+        unets.check(config, state, name)
+    except UnsupportedCheckpoint:
+        raise
+    except InputError as error:
+        count = next(iter(_heads(config)))
+        if origins[count] == "given":
+            raise
+        raise InputError(f"{error} It was {origins[count]}, not given: set num_heads or num_head_channels.") from error
+
+
+def _check_variance(variance: str, config: unets.Config, name: str, origin: str) -> None:
     learned = config.out_channels == 6
     if (variance == "learned") != learned:
+        told = "" if origin == "given" else f" ({origin}, not given)"
         raise InputError(
-            f"variance={variance!r} does not fit {name}, whose network "
+            f"variance={variance!r}{told} does not fit {name}, whose network "
             f"{'learned its variance. Leave it out' if learned else 'has a fixed one. Use fixed_small or fixed_large'}."
         )

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from .. import checkpoints
-from ..errors import InputError, UnsupportedCheckpoint
+from ..errors import InputError, UnsupportedCheckpoint, first_line
 from ..modes import loading
 from ..paths import expanded, is_file
 from .clip import CLIP, Vocabulary
@@ -36,7 +37,7 @@ from .names import (
     own_name,
     resolved,
 )
-from .weights import Announce, Download, begin_all, cached, first_line, from_hub, load_exactly, otherwise
+from .weights import Announce, Download, begin_all, cached, from_hub, load_exactly, otherwise
 
 # What OpenAI's archives keep beside the weights. Whoever saves their state dict saves these with it.
 OPENAI_FIELDS = {"input_resolution", "context_length", "vocab_size"}
@@ -50,6 +51,7 @@ def load_clip(
     *,
     device: str | torch.device = "cpu",
     announce: Announce | None = None,
+    instead: str = INSTEAD,
 ) -> CLIP:
     """An open_clip model in float32, frozen: a name with `pretrained`, or a folder in open_clip's own format.
 
@@ -57,7 +59,8 @@ def load_clip(
     "demo" for the built-in one; the last four have their weights with them, and `pretrained` is not used.
     `pretrained` is one of open_clip's tags for that name, or a file with the state dict of the whole model. A tag whose
     weights are on this machine is loaded from there, without asking the network. `announce` is given one sentence
-    before each download begins, and one where a file cannot say what it needs.
+    before each download begins, and one where a file cannot say what it needs. `instead` is what an error says to do
+    where a tag's weights cannot be downloaded.
 
     No file of weights says its activation. A tag knows it; a file is run as the name says: ViT-B-16 has GELU,
     ViT-B-16-quickgelu QuickGELU, which the weights of OpenAI, DFN and MetaCLIP need. Only a file with the fields of
@@ -76,7 +79,7 @@ def load_clip(
     else:
         file = _local_file(name, pretrained)
         downloads = _check_text_network(name)
-        load = _from_tag if file is None else _from_file
+        load = partial(_from_tag, instead) if file is None else _from_file
         network = load(name, pretrained if file is None else file, device, downloads, announce)
     visual = network.visual
     return CLIP(
@@ -118,11 +121,16 @@ def _local_file(name: str, pretrained: str | Path | None) -> Path | None:
 
 
 def _from_tag(
-    name: str, tag: str, device: str | torch.device, downloads: Sequence[Download], announce: Announce | None
+    instead: str,
+    name: str,
+    tag: str,
+    device: str | torch.device,
+    downloads: Sequence[Download],
+    announce: Announce | None,
 ) -> Module:
     """The network with a tag's weights: from the cache where they are there, else downloaded."""
     cfg = open_clip.get_pretrained_cfg(name, tag)
-    path, download = _tagged_weights(name, tag)
+    path, download = _tagged_weights(name, tag, instead)
     path = path or download.fetch(lambda: open_clip.download_pretrained(cfg), announce)
     begin_all(downloads, announce)
     # Where the named configuration has another activation than the tag, open_clip only warns and is wrong.
@@ -284,7 +292,7 @@ def _from_hub(what: str, repository: str) -> Download:
     return from_hub(what, repository, f"Or run `hf download {repository}` elsewhere and copy its folder there.")
 
 
-def _tagged_weights(name: str, tag: str) -> tuple[str | None, Download]:
+def _tagged_weights(name: str, tag: str, instead: str = INSTEAD) -> tuple[str | None, Download]:
     """Where a tag's weights are on this machine, or None, and their download; found as open_clip finds them."""
     what, cfg = f"The weights of CLIP {name} ({tag})", open_clip.get_pretrained_cfg(name, tag)
     if cfg.get("hf_hub"):
@@ -292,10 +300,10 @@ def _tagged_weights(name: str, tag: str) -> tuple[str | None, Download]:
         files = WEIGHTS
         if file:
             files = (f"{os.path.splitext(file)[0]}.safetensors", file)
-        return cached(repository, *files), from_hub(what, repository, INSTEAD)
+        return cached(repository, *files), from_hub(what, repository, instead)
     folder = Path("~/.cache/clip").expanduser()
     path = folder / os.path.basename(cfg["url"])
-    return str(path) if path.is_file() else None, Download(what, cfg["url"], str(folder), INSTEAD)
+    return str(path) if path.is_file() else None, Download(what, cfg["url"], str(folder), instead)
 
 
 def _vocabulary(folder: Path) -> Vocabulary | None:

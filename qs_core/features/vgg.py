@@ -43,19 +43,21 @@ class VGG19(Module):
 
 @loading()
 def load_vgg(
-    path: str | Path | None = None, layers: Sequence[int] = (1, 6), device: str | torch.device = "cpu"
+    path: str | Path | None = None,
+    layers: Sequence[int] = (1, 6),
+    device: str | torch.device = "cpu",
+    instead: str = "or give the path of such a file",
 ) -> VGG19:
     """VGG-19 in float32, frozen, with the weights of a file, by default torchvision's ImageNet weights from its local
     cache; nothing is downloaded.
 
     The file is a state dict of torchvision's `vgg19()`, with or without the classifier, or of its `features` alone.
-    Raises InputError where there is none, naming file, folder and address; UnsupportedCheckpoint for another network.
+    Raises InputError where there is none, naming file, folder and address, and saying `instead` what else to do;
+    UnsupportedCheckpoint for another network.
     """
     path = expanded(path) if path else _cache()
     if not is_file(path):
-        raise InputError(
-            f"No VGG-19 weights at {path}. Fetch {_url()} and put it at {_cache()}, or give the path of such a file."
-        )
+        raise InputError(f"No VGG-19 weights at {path}. Fetch {_url()} and put it at {_cache()}, {instead}.")
     state, _ = checkpoints.read(path)
     part = {key.removeprefix("features."): value for key, value in state.items() if key.startswith("features.")}
     features = _empty_features()

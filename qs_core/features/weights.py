@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import Module
 
 from ..checkpoints.contents import require_same, require_weight, shown
-from ..errors import InputError, UnsupportedCheckpoint
+from ..errors import InputError, UnsupportedCheckpoint, first_line
 
 Announce = Callable[[str], None]
 
@@ -85,9 +85,3 @@ def begin_all(downloads: Sequence[Download], announce: Announce | None) -> None:
 def otherwise(downloads: Sequence[Download]) -> str:
     """What a person can do where these downloads fail, in sentences."""
     return "".join(f" {d.what} comes from {d.address} and belongs into {d.folder}. {d.otherwise}" for d in downloads)
-
-
-def first_line(error: Exception) -> str:
-    """An error's first line, or its kind where it says nothing."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..paths import expanded, is_file
 from . import exif, foreign, rescue
 
@@ -193,7 +193,7 @@ def _refusal(at: Contents, error: Exception) -> InputError:
         return InputError(f"{at.name} {known}.")
     if isinstance(error, UnidentifiedImageError):
         return InputError(f"{at.name} is no picture that Pillow can read. Give a PNG, JPEG, WebP, TIFF or BMP.")
-    told = str(error).splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    told = first_line(error)
     return InputError(f"{at.name} cannot be decoded ({told}); it may be truncated. Save it again.")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoints.contents import require_same, require_weight, shown
-from ..errors import InputError, UnsupportedCheckpoint
+from ..errors import InputError, UnsupportedCheckpoint, first_line
 from . import adm, ddpm
 
 UNet = adm.ADMUNet | ddpm.DDPMUNet
@@ -114,7 +114,7 @@ def channels_told(count: int) -> str:
 
 
 def _no_shapes(name: str, kind: str, error: Exception) -> UnsupportedCheckpoint:
-    what = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    what = first_line(f"{type(error).__name__}: {error}")
     return UnsupportedCheckpoint(
         f"{name} has {kind}'s names but no shapes of one ({what}). Is it whole? Fetch it again."
     )

@@ -15,11 +15,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import Conv2d, Identity, Linear, Module, ModuleDict, ModuleList
-from torch.nn.functional import pad, scaled_dot_product_attention, silu
+from torch.nn.functional import pad, silu
 
 from ..errors import InputError
 from . import adm
-from .adm import Layer, UpsampleConv, cast_torso
+from .adm import Layer, UpsampleConv, attended, cast_torso
 from .gradient_checkpointing import run
 
 # What may be said of the heads without changing anything: there is one, over all of a block's channels.
@@ -94,7 +94,7 @@ class AttentionBlock(Module):
         h, (height, width) = self.norm(x), x.shape[-2:]
         # The fused kernels want a place's channels side by side; else torch takes the one that holds n x n scores.
         q, k, v = (rearrange(to(h), "b c h w -> b 1 (h w) c").contiguous() for to in (self.q, self.k, self.v))
-        out = scaled_dot_product_attention(q, k, v)
+        out = attended(q, k, v)
         return x + self.proj_out(rearrange(out, "b 1 (h w) c -> b c h w", h=height, w=width))
 
 

@@ -58,6 +58,11 @@ def counts():
 
 
 @pytest.fixture(scope="session")
+def fuzz():
+    return beside("fuzz")
+
+
+@pytest.fixture(scope="session")
 def base(tmp_path_factory) -> Path:
     """The server's own folder, with a checkpoint and a file that is none in models/qs_diffusion."""
     base = tmp_path_factory.mktemp("comfyui")

@@ -77,15 +77,13 @@ def refused(client, harness):
         ("QSAttnGuidedSampler", {"anchors": "best"}, r"anchors: 'best' not in \[.*'global'"),
         ("QSAttnGuidedSampler", {"strength": 1.5}, r"(?i)bigger than max.*1\.0|strength"),
         ("QSAttnGuidedSampler", {"attend": "deep"}, r"deep"),
-        ("QSAttnGuidedSampler", {"crop_area_min": 0.9}, r"crop_area_min 0\.9 and crop_area_max .*min <= max"),
-        ("EncodeInvertDDIM", {"skip": 8}, r"skip"),
+        ("EncodeInvertDDIM", {"spacing": "no"}, r"Respacing 'no' is not understood"),
         (
             "LoadOpenCLIP",
             {"clip_name": "ViT-B-32", "pretrained": "no_such_tag"},
             r"ViT-B-32 has no weights 'no_such_tag': it is none of its tags \(openai, .*Choose a tag, or put the file",
         ),
         ("CLIPTextDirection", {"prompt": " \n"}, r"The prompt is empty\. Write a phrase such as: a sketch with crayon"),
-        ("CLIPTextDirection", {"source_prompt": ""}, r"The source_prompt is empty\. Write a phrase such as: photo"),
         ("CLIPTextDirection", {"prompt": "golden::heavy"}, r"ends in ::heavy; give a number there"),
     ],
     ids=lambda value: "-".join(map(str, value.values())).strip() if isinstance(value, dict) else "",
@@ -94,6 +92,36 @@ def test_a_widget_that_cannot_be_is_refused_before_anything_runs(graph, refused,
     said = refused(graph(**changes))
     assert set(said) == set(kind.split())
     assert all(re.search(message, each) for each in said.values())
+
+
+@pytest.mark.parametrize(
+    "changes", [{"prompt": " "}, {"spacing": "no"}, {"attend": "deep"}], ids=lambda c: next(iter(c))
+)
+def test_the_input_at_fault_alone_is_marked(client, harness, graph, changes):
+    with pytest.raises(harness.RejectedError) as caught:
+        client.run(graph(**changes))
+    (node,) = caught.value.answer["node_errors"].values()
+    assert [error["extra_info"]["input_name"] for error in node["errors"]] == list(changes)
+
+
+@pytest.mark.parametrize(
+    "kind, name, source, value, message",
+    [
+        ("QSAttnGuidedSampler", "contrastive", "PrimitiveFloat", -300.0, r"contrastive is -300\.0 by a link; a number"),
+        ("QSAttnGuidedSampler", "seed", "PrimitiveInt", -5, r"seed is -5 by a link; a whole number from 0 to 18446744"),
+        ("EncodeInvertDDIM", "steps", "PrimitiveInt", 1001, r"steps is 1001 by a link; a whole number from 2 to 1000"),
+    ],
+)
+def test_a_linked_value_out_of_range_is_refused_as_a_typed_one(
+    client, graph, node_id, kind, name, source, value, message
+):
+    built = graph()
+    built["number"] = {"class_type": source, "inputs": {"value": value}}
+    built[node_id(built, kind)]["inputs"][name] = ["number", 0]
+    run = client.run(built)
+    (event,) = run.of("execution_error")
+    assert (event.data["node_type"], event.data["exception_type"]) == (kind, "QS.InputError")
+    assert re.search(message, event.data["exception_message"]), run.error
 
 
 @pytest.mark.parametrize(
@@ -147,6 +175,9 @@ def test_the_node_that_makes_them_makes_good_ones_too(client, faulty):
     [
         ("LoadDiffusionModel", {"model_name": "broken.pt"}, r"broken\.pt is no "),
         ("CLIPTextDirection", {"prompt": "a zeppelin"}, r"never saw the word 'zeppelin'"),
+        ("CLIPTextDirection", {"source_prompt": ""}, r"The source_prompt is empty\. Write a phrase such as: photo"),
+        ("EncodeInvertDDIM", {"skip": 8}, r"skip 8 of 8 steps is not possible with start inverted; give 1 to 7"),
+        ("QSAttnGuidedSampler", {"crop_area_min": 0.9}, r"Crop area 0\.9, 0\.3: give a range"),
     ],
 )
 def test_what_only_running_shows_is_said_by_the_node(client, graph, kind, changes, message):
@@ -154,7 +185,7 @@ def test_what_only_running_shows_is_said_by_the_node(client, graph, kind, change
     assert run.status == "error"
     (event,) = run.of("execution_error")
     assert event.data["node_type"] == kind
-    assert ".qs_core.errors." in event.data["exception_type"], run.error
+    assert event.data["exception_type"] in ("QS.InputError", "QS.UnsupportedCheckpoint"), run.error
     assert re.search(message, event.data["exception_message"]), run.error
 
 

@@ -193,7 +193,8 @@ def test_look_ups():
 def test_advice_names_the_address_that_answers():
     assert by_file("256x256_diffusion_uncond.pt").advice == (
         "Fetch 256x256_diffusion_uncond.pt from "
-        "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt; "
+        "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt or "
+        "https://huggingface.co/omriav/blended-diffusion/resolve/main/checkpoints/256x256_diffusion_uncond.pt; "
         "its SHA-256 is a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1."
     )
     celeba = by_file("celeba_hq.ckpt")

@@ -332,11 +332,11 @@ class TestPrecedence:
             ({"image_size": True}, "image_size='True'"),
             ({"num_heads": -3}, "num_heads='-3'"),
             ({"num_heads": "4"}, "num_heads='4'"),
-            ({"num_heads": 7}, "num_heads=7 does not divide a block of 64 channels"),
+            ({"num_heads": 7}, "num_heads=7 does not divide .* It was stated, not given: set num_heads or num_head"),
             ({"noise_schedule": 5}, "noise_schedule='5'.* Use one of linear, cosine"),
             ({"use_new_attention_order": 1}, "use_new_attention_order='1'"),
             ({"variance": "none"}, "variance='none'"),
-            ({"variance": "fixed_small"}, "does not fit m.pt, whose network learned its variance"),
+            ({"variance": "fixed_small"}, r"\(stated, not given\) does not fit m.pt, whose network learned"),
             ({"colour": "blue"}, "'colour' stands in the header of m.pt, and is unknown"),
         ],
     )

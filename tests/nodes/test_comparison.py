@@ -91,11 +91,34 @@ def test_long_labels_are_broken_and_end_in_an_ellipsis(pack):
     assert lettering.wrap("  ", face, 100) == []
 
 
-def test_a_wrong_number_of_labels_is_named(pack, input_error):
-    with pytest.raises(input_error, match="3 labels for 2 pictures. Give one a line for each"):
-        grid(pack, [flat(0.2), flat(0.4)], "a\nb\nc")
-    with pytest.raises(input_error, match="3 labels for 2 columns"):
-        grid(pack, [flat(0.2, 0.3), flat(0.4, 0.5)], "a\nb\nc")
+def test_a_wrong_number_of_labels_is_told_and_loses_no_picture(pack, caplog):
+    """What was sampled for minutes is not refused for a label."""
+    more, fitting = grid(pack, [flat(0.2), flat(0.4)], "a\nb\nc"), grid(pack, [flat(0.2), flat(0.4)], "a\nb")
+    assert torch.equal(more, fitting)
+    assert "3 labels for 2 pictures. The last ones are left out. Give one a line for each." in caplog.text
+    one = grid(pack, [flat(0.2), flat(0.4)], "a")
+    assert one.shape == fitting.shape and (one != fitting).any()
+    half = fitting.shape[1] // 2
+    assert torch.equal(one[:, :half], fitting[:, :half])
+    assert "1 labels for 2 pictures. Those without stay blank." in caplog.text
+    grid(pack, [flat(0.2, 0.3), flat(0.4, 0.5)], "a\nb\nc")
+    assert "3 labels for 2 columns" in caplog.text
+
+
+def test_large_pictures_shrink_to_a_grid_that_can_be_drawn(pack, monkeypatch):
+    """Twelve photos of 3840x2160 at size 0, here planned alone."""
+    figures = pack.part("nodes.figures")
+    rows = [[figures.Cell(torch.empty(2160, 3840, 3))] * 4] * 3
+    drawn = []
+    monkeypatch.setattr(figures, "_band", lambda row, sizes, widths, look: drawn.append(sizes) or torch.zeros(1, 1, 3))
+    monkeypatch.setattr(figures, "_fill", lambda *_: torch.zeros(1, 1, 3))
+    figures.grid(rows, figures.Look())
+    (height, width) = drawn[0][0]
+    assert abs(width / height - 16 / 9) < 0.01
+    area = (4 * width + 40) * (3 * height + 32)
+    assert 0.9 * figures.LARGEST_AREA < area <= figures.LARGEST_AREA
+    with pytest.raises(pack.part("qs_core.errors").InputError, match="would be 15400x6512"):
+        figures.grid(rows, figures.Look(2160))
 
 
 def test_a_grid_too_large_is_named(pack, input_error):

@@ -96,7 +96,8 @@ class TestCLIP:
     def test_a_download_is_said_before_it_begins(self, pack, monkeypatch, caplog):
         loaders = pack.part("nodes.loaders")
 
-        def load_clip(name, weights, announce):
+        def load_clip(name, weights, announce, instead):
+            assert "models/qs_clip, press R, and give its name in place of the tag" in instead
             announce(f"{name} {weights} will be downloaded.")
             raise KeyboardInterrupt
 

@@ -174,7 +174,9 @@ def vgg_file(pack, monkeypatch, tmp_path):
 
 def test_vgg_without_its_weights_says_where_they_belong(pack, input_error, monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # where torchvision's cache is
-    with pytest.raises(input_error, match=r"No VGG-19 weights at .*\.pth\. Fetch https://.*vgg19.* and put it at"):
+    with pytest.raises(
+        input_error, match=r"No VGG-19 weights at .*Fetch https://.*, or put it into .*models/qs_vgg, press"
+    ):
         pack("QSVGGLoss")
     (recipe,) = pack("QSVGGLoss", weight=0.0)
     assert recipe.network is None  # a weight of 0 needs no file

@@ -39,19 +39,55 @@ def test_lists_that_cannot_be_meant(pack, input_error, lines, message):
 @pytest.mark.parametrize(
     ("node", "inputs", "message"),
     [
-        ("CLIPTextDirection", {"prompt": " \n", "source_prompt": "photo"}, "The prompt is empty. Write a phrase"),
-        ("CLIPTextDirection", {"prompt": "golden", "source_prompt": ""}, "The source_prompt is empty"),
-        ("CLIPTextDirection", {"prompt": "golden", "source_prompt": "photo::2"}, "it is one phrase and takes none"),
-        ("CLIPTextDirection", {"prompt": "golden::x", "source_prompt": "photo"}, "give a number there"),
-        ("EncodeInvertDDIM", {"steps": 10, "skip": 10, "start": "inverted"}, "skip 10 of 10 steps is not possible"),
-        ("EncodeInvertDDIM", {"steps": 9, "skip": 1, "start": "inverted", "spacing": "no"}, "Respacing 'no'"),
-        ("EncodeInvertDDIM", {"steps": 9, "skip": 1, "start": "else"}, "Start 'else' is unknown; choose one of"),
+        ("CLIPTextDirection", {"prompt": " \n"}, "The prompt is empty. Write a phrase"),
+        ("CLIPTextDirection", {"prompt": "golden::x"}, "give a number there"),
+        ("EncodeInvertDDIM", {"spacing": "no"}, "Respacing 'no'"),
         ("QSAttnGuidedSampler", {"attend": "deep"}, "attend 'deep' is not understood"),
-        ("QSAttnGuidedSampler", {"crop_area_min": 0.5, "crop_area_max": 0.2}, "0 < min <= max <= 1 is needed"),
     ],
 )
-def test_is_refused_before_anything_runs(pack, node, inputs, message):
-    assert message in pack.classes[node].VALIDATE_INPUTS(**inputs)
+def test_is_refused_before_anything_runs_and_that_input_alone_is_blamed(pack, node, inputs, message):
+    """ComfyUI blames every input that VALIDATE_INPUTS names."""
+    import inspect
+
+    check = pack.classes[node].VALIDATE_INPUTS
+    assert message in check(**inputs)
+    assert set(inspect.signature(check).parameters) == set(inputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"source_prompt": ""}, "The source_prompt is empty"),
+        ({"source_prompt": "photo::2"}, "it is one phrase and takes none"),
+        ({"prompt": " "}, "The prompt is empty"),
+    ],
+)
+def test_phrases_are_refused_before_clip_is_used(pack, input_error, inputs, message):
+    with pytest.raises(input_error, match=message):
+        pack("CLIPTextDirection", clip=None, **inputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"steps": 10, "skip": 10}, "skip 10 of 10 steps is not possible"),
+        (
+            {"steps": 9, "skip": 1, "start": "zecon", "spacing": "2"},
+            "skip 1 of 2 steps is not possible with start zecon",
+        ),
+    ],
+)
+def test_steps_are_refused_before_the_first_is_taken(pack, input_error, model, photo, monkeypatch, inputs, message):
+    monkeypatch.setattr(pack.part("nodes.inversion"), "bring", lambda *_: pytest.fail("began"))
+    with pytest.raises(input_error, match=message):
+        pack("EncodeInvertDDIM", model=model, image=photo, size=32, **inputs)
+
+
+def test_crop_areas_are_refused_before_the_first_step(pack, input_error, invert, text, photo, monkeypatch):
+    inversion = invert(photo)
+    monkeypatch.setattr(pack.part("nodes.sampling"), "bring", lambda *_: pytest.fail("began"))
+    with pytest.raises(input_error, match="Crop area 0.5, 0.2: give a range"):
+        pack("QSAttnGuidedSampler", inversion=inversion, text=text, crop_area_min=0.5, crop_area_max=0.2)
 
 
 @pytest.mark.parametrize("node", ["CLIPTextDirection", "EncodeInvertDDIM", "QSAttnGuidedSampler", "QSPromptList"])
@@ -62,9 +98,3 @@ def test_defaults_and_linked_inputs_pass(pack, node):
     names = inspect.signature(validate).parameters
     assert validate(**{name: value for name, value in pack.defaults(node).items() if name in names}) is True
     assert validate(**dict.fromkeys(names)) is True  # ComfyUI gives None for what is linked
-
-
-def test_a_linked_spacing_is_known_later(pack):
-    """Then steps and skip alone say nothing."""
-    validate = pack.classes["EncodeInvertDDIM"].VALIDATE_INPUTS
-    assert validate(steps=10, skip=30, start="inverted", spacing=None) is True

@@ -90,6 +90,12 @@ class Graph:
         }
         return node
 
+    def linked(self, node: int, name: str) -> Output:
+        """The output that is linked to a node's input."""
+        (number,) = [entry["link"] for entry in self.nodes[node - 1]["inputs"] if entry["name"] == name]
+        _, origin, slot, _, _, kind = self.links[number - 1]
+        return Output(origin, slot, kind)
+
     def group(self, title: str, *nodes: Node, color: str = BLUE) -> None:
         """A titled frame around nodes."""
         left, top = min(n.box[0] for n in nodes), min(n.box[1] for n in nodes)

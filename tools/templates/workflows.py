@@ -38,7 +38,9 @@ BYPASSED = 4  # ComfyUI's mode of a node whose input goes straight through
 
 
 def place(graph: Graph, kind: str, x: int, y: int, **given) -> Node:
-    """A node at its usual size."""
+    """A node at its usual size. A sampler has the photo linked as well, which goes on where it is bypassed."""
+    if kind == "QSAttnGuidedSampler":
+        given["image"] = graph.linked(given["inversion"].node, "image")
     return graph.add(kind, (x, y), given.pop("area", None) or SIZE[kind], **given)
 
 
