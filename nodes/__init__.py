@@ -8,6 +8,7 @@ from .losses import LOSS_NODES
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
+from .style import QSStylePicture
 from .text import CLIPTextDirection, QSPromptList
 
 register_folders()
@@ -25,6 +26,7 @@ NODE_CLASS_MAPPINGS = {
     "QSAttnHeatmap": QSAttnHeatmap,
     "QSCompareGrid": QSCompareGrid,
     "QSBeforeAfter": QSBeforeAfter,
+    "QSStylePicture": QSStylePicture,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "LoadDiffusionModel": "Load Pixel Diffusion Model (QS)",
@@ -39,4 +41,5 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSAttnHeatmap": "QS-Attn Heat Map",
     "QSCompareGrid": "Compare Grid (QS)",
     "QSBeforeAfter": "Before and After (QS)",
+    "QSStylePicture": "Style from Picture (QS)",
 }

@@ -193,7 +193,8 @@ class QSAttnGuidedSampler:
         **inputs,
     ):
         others = {name: value for name, value in inputs.items() if name in DEFAULTS}
-        settings = Settings(prompts=text.direction.prompts, **{**others, **settings_of(inputs)})
+        given = {"colour_transfer": text.colour_transfer, **others, **settings_of(inputs)}
+        settings = Settings(prompts=text.direction.prompts, **given)
         blend = inversion.blend(settings.strength, mask, feather)
         if blend.is_zero:
             same = _image(inversion.prepared.finish(inversion.inversion.source, blend, settings.output_size))
@@ -240,7 +241,8 @@ def restyle(
         if number == 1:  # of a portion that begins anew as well
             films[rows] = [[] for _ in films[rows]]
         if reached.last or (frames_every and number % frames_every == 0):
-            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
+            colours = text.direction.colours(s.colour_transfer)
+            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size, colours)
             for film, picture in zip(films[rows], _image(shown), strict=True):
                 film.append(picture)
     return [torch.stack(film) for film in films]

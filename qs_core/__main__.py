@@ -126,6 +126,15 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         dest="prompts",
         metavar="P",
     )
+    add(
+        "--style-image",
+        "a picture whose style is taken, beside or in place of a prompt; repeatable",
+        action="append",
+        dest="style_images",
+        metavar="FILE",
+    )
+    add("--style-weight", "one for each", action="append", type=float, dest="style_weights", metavar="W")
+    add("--colour-transfer", "0 the photo's colours, 1 the style pictures'", type=float, metavar="C")
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
@@ -265,8 +274,10 @@ def _run(arguments: list[str] | None) -> int:
         if "preset" in given:
             given = preset(given.pop("preset")) | given
         given |= _weighed(given)
-        if "prompts" not in given:
-            raise InputError('What shall it become? Give --prompt "a sketch with crayon", or a --preset.')
+        if not {"prompts", "style_images"} & set(given):
+            raise InputError(
+                'What shall it become? Give --prompt "a sketch with crayon", a --style-image, or a --preset.'
+            )
         _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
     except InputError as error:
         return _tell(error, 2)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .features.clip import CLIP, TextDirection, text_direction
+from . import pictures
+from .features.clip import CLIP, PICTURE_SIDE, TextDirection, text_direction
 from .features.openclip import load_clip
 from .features.weights import Announce
 from .host import choose_device
@@ -61,4 +62,5 @@ def choice(s: Settings) -> str:
 
 
 def _text(clip: CLIP, s: Settings) -> TextDirection:
-    return text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
+    shown = [pictures.take(image, PICTURE_SIDE) for image in s.style_images]
+    return text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates, shown, s.style_weights)

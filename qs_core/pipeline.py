@@ -41,7 +41,7 @@ class Restyled:
 
 def stylize(
     images: Source | Sequence[Source],
-    prompt: str | Sequence[str],
+    prompt: str | Sequence[str] = (),
     *,
     mask: Source | Sequence[Source] | None = None,
     progress: Tell | None = None,
@@ -57,7 +57,8 @@ def stylize(
     `mask`, one for all pictures or one for each, is white where they are restyled and black where they stay as they
     are: any of these forms, (H, W) in [0, 1], of its picture's aspect. `announce` is given a sentence
     before each download that the chosen CLIP needs. A `stylizer` given to several calls loads the same networks once
-    and inverts the same picture once.
+    and inverts the same picture once. `style_images` among the options are pictures of any form whose style is taken,
+    beside or in place of a prompt.
     Raises InputError for bad input, NonFiniteError where sampling diverges, MemoryShortage for want of memory.
     """
     single = pictures.is_one(images)
@@ -129,7 +130,7 @@ def _restyle(
         if reached.last:
             shown = blend.shown(prepared.frame, s.output_size)
             report = log.report(inversion, networks.text.clip, reached, shown)
-            finished = prepared.finish(reached.picture, blend, s.output_size)
+            finished = prepared.finish(reached.picture, blend, s.output_size, networks.text.colours(s.colour_transfer))
             for picture, seed in zip(finished, seeds[reached.rows], strict=True):
                 yield Restyled(picture, number, seed, log.with_settings(report, seed))
 

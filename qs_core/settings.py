@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
+from os import PathLike
 from typing import Any
 
 from torch.nn import Module
@@ -14,7 +15,7 @@ from .features.clip import TextDirection
 from .losses import LOSSES
 from .losses.base import Term
 from .losses.description import Setting
-from .pictures import OUTPUT_SIZES
+from .pictures import OUTPUT_SIZES, is_one
 from .protocol import Model
 
 OPTIONS = tuple(option for loss in LOSSES for option in loss.options)
@@ -33,10 +34,13 @@ class Settings(LossSettings):
     has seen few pictures; DDIM with half the noise keeps it.
     """
 
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] = ()
     prompt_weights: tuple[float, ...] = ()
     source_prompt: str = "photo"
     templates: bool = False
+    style_images: tuple[Any, ...] = ()  # pictures whose style is taken, in any form that `pictures.take` reads
+    style_weights: tuple[float, ...] = ()  # of these, beside the prompts' own; 1 each by default
+    colour_transfer: float = 0.5  # from 0, the photo's palette, to 1, the style pictures'; without these it is idle
     model: str = "demo"
     model_options: dict | None = None  # of `load_model`: what the checkpoint's shapes cannot tell, and class_label
     clip: str = "demo"
@@ -70,6 +74,9 @@ class Settings(LossSettings):
         give = partial(object.__setattr__, self)  # the usual way in a frozen dataclass
         give("prompts", values.phrases(self.prompts))
         give("prompt_weights", values.numbers("prompt_weights", self.prompt_weights))
+        several = (self.style_images,) if is_one(self.style_images) else self.style_images
+        give("style_images", tuple(str(each) if isinstance(each, PathLike) else each for each in several))
+        give("style_weights", values.numbers("style_weights", self.style_weights))
         give("steps", str(self.steps))
         give("seed", values.seed(self.seed))
         for setting in fields(self):
@@ -78,6 +85,8 @@ class Settings(LossSettings):
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
+        if not 0 <= self.colour_transfer <= 1:  # false for NaN as well
+            raise InputError(f"colour_transfer {self.colour_transfer}: 0 (the photo's colours) to 1 is needed.")
         for name in ("style", "content", "trust_radius"):
             if not 0 <= getattr(self, name) < math.inf:  # false for NaN as well
                 raise InputError(f"{name} {getattr(self, name)}: a number from 0 on is needed.")

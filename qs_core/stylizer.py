@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import networks, pictures
 from .blend import BlendMap
+from .colour import Colours
 from .features.weights import Announce
 from .guidance import BoundTerm, Guidance, bind
 from .host import LOCAL, Host
@@ -60,9 +61,15 @@ class Prepared:
             return BlendMap(strength, strength)
         return BlendMap(strength * mask, strength * pictures.fit_mask(mask, *self.fitting))
 
-    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str) -> Tensor:
-        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0."""
+    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str, colours: Colours | None = None) -> Tensor:
+        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0.
+
+        `colours` are given to it in the share of the blend map.
+        """
         result, fitted = self.frame.restore(drawn.detach(), output_size).float().cpu(), self.source
+        if colours:
+            photo = self.frame.restore(self.source, output_size)
+            result = colours.give(result, photo, blend.shown(self.frame, output_size))
         if self.unit:
             result, fitted = ((result + 1) / 2).clamp(0, 1), (fitted + 1) / 2
         source = self.frame.source(self.original, fitted, output_size).clamp(0 if self.unit else -1, 1)

@@ -38,6 +38,9 @@ def losses(learned, tiny_clip):
         "contrastive local": Contrastive(encode, Anchors("local", 32, frozenset(range(4)), Attention("sqrt", 0.5))),
         "contrastive local_global": Contrastive(encode, Anchors("local_global", 32, frozenset({0, 3}))),
         "clip": CLIPLoss(text, Crops(8, (0.1, 0.5))),
+        "clip of a phrase and a picture": CLIPLoss(
+            text.joined([torch.rand(3, 40, 24) * 2 - 1], 2.0), Crops(8, (0.1, 0.5))
+        ),
     }
 
 
@@ -50,6 +53,7 @@ NAMES = (
     "contrastive local",
     "contrastive local_global",
     "clip",
+    "clip of a phrase and a picture",
 )
 LEAST_AT_THE_SOURCE = NAMES[:7]
 
