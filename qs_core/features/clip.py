@@ -199,7 +199,7 @@ def text_direction(
     """
     if not prompts and not pictures:
         raise InputError("No prompt was given. Say what the picture should become, e.g. 'a sketch with crayon'.")
-    weights = [*_each("prompts", prompts, weights), *_each("style pictures", pictures, picture_weights)]
+    weights = [*_each("prompt", prompts, weights), *_each("style picture", pictures, picture_weights)]
     if any(prompt.strip() == source_prompt.strip() for prompt in prompts):
         raise InputError(f"The prompt {source_prompt!r} is what the picture is already; that gives no direction.")
     if not sum(weights) > 0:
@@ -217,7 +217,7 @@ def _each(what: str, things: Sequence, weights: Sequence[float] | None) -> list[
     """A weight for each thing. Raises InputError for another number of them."""
     weights = [1.0] * len(things) if not weights else list(weights)
     if len(weights) != len(things):
-        raise InputError(f"{len(things)} {what} have {len(weights)} weights; give one weight for each.")
+        raise InputError(f"{len(things)} {what}s have {len(weights)} weights; give one weight for each {what}.")
     return weights
 
 

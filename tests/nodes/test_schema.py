@@ -23,6 +23,7 @@ NODES = [
     "QSAttnHeatmap",
     "QSCompareGrid",
     "QSBeforeAfter",
+    "QSStylePicture",
 ]
 SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
@@ -103,7 +104,18 @@ def test_defaults_are_those_of_settings(pack):
     left = (
         set(settings)
         - compared
-        - {"prompts", "prompt_weights", "clip_pretrained", "model_options", "vgg", "vgg_weights", "count", "device"}
+        - {
+            "prompts",
+            "prompt_weights",
+            "style_images",
+            "style_weights",
+            "clip_pretrained",
+            "model_options",
+            "vgg",
+            "vgg_weights",
+            "count",
+            "device",
+        }
         # Where memory runs short the nodes spare it by themselves; of what changes the picture they offer what pays.
         - {"crop_chunk", "gradient_checkpointing", "final_crops", "guidance_interval"}
     )
