@@ -146,6 +146,13 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--seed", "same seed, same picture", type=int, metavar="N")
     add("--count", "results for each picture, seeds counting up", type=int, metavar="N")
     add("--report", "write settings, times, memory, anchors and losses", type=paths.expanded, metavar="FILE.json")
+    add(
+        "--more-clip",
+        "a further CLIP that guides as well, with its weights; repeatable",
+        action="append",
+        dest="more_clips",
+        metavar="NAME[,TAG|FILE]",
+    )
     _add_settings(stylize, add)
 
 
@@ -171,6 +178,14 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
     add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
+    add("--first-step-repeats", "make the first step so often, as DiffuseIT does with ddpm", type=int, metavar="N")
+    add(
+        "--restarts",
+        "begin anew at most so often, with other noise, where colours leave the range",
+        type=int,
+        metavar="N",
+    )
+    add("--restart-above", "the range loss above which it begins anew", type=float, metavar="L")
     for option in OPTIONS:
         if option.name not in without:
             add(f"--{option.name.replace('_', '-')}", option.help, **_reading(option))

@@ -11,13 +11,14 @@ from torch import Tensor
 from . import pictures
 from .errors import InputError
 from .features.weights import Announce
+from .losses.base import Term
 from .modes import each_in_plain_mode
 from .networks import Networks, load
 from .randomness import batch_seeds
 from .report import Log
 from .samplers import Step
 from .settings import Settings, make_terms
-from .stylizer import Stylizer, complete, default_size
+from .stylizer import Stylizer, complete, default_size, require_restarts
 from .transfer import count_steps, step_function
 
 Tell = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
@@ -113,7 +114,7 @@ def _restyle(
     original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
     blend = prepared.blend(s.strength, _open_mask(mask, *original.shape[-2:]))
-    terms = make_terms(s, networks.model, networks.text, *prepared.source.shape[-2:], networks.of_losses)
+    terms = _terms(s, networks, *prepared.source.shape[-2:])
     log = Log(s, load_seconds)
     sources = prepared.source.expand(len(seeds), -1, -1, -1)
 
@@ -138,11 +139,17 @@ def _restyle(
 def _refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> None:
     """Raises InputError for settings of the walk, and pictures of these sizes (height, width), that cannot be."""
     count_steps(networks.model.schedule(s.steps), s.skip, s.start)
-    step_function(s.sampler, s.eta)
+    step_function(s.sampler, s.eta, s.first_step_repeats)
     short = s.size or default_size(networks.model)
     fitted = {pictures.fitted_size(*size, short, networks.model.multiple, s.fit) for size in sizes}
     for size in fitted:
-        make_terms(s, networks.model, networks.text, *size, networks.of_losses)
+        terms = _terms(s, networks, *size)
+        if s.restarts:
+            require_restarts(s.start == "noised", terms)
+
+
+def _terms(s: Settings, networks: Networks, height: int, width: int) -> tuple[Term, ...]:
+    return make_terms(s, networks.model, networks.text, height, width, networks.of_losses, networks.more)
 
 
 def _match(masks: Sequence[Source], count: int) -> list[Source | None]:

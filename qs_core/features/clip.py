@@ -73,6 +73,24 @@ class CLIP:
             return tower.embed(self.network.visual, normalised).float()
         return self.network.encode_image(normalised).float()
 
+    def look(self, pictures: Tensor) -> tower.Tokens:
+        """Keys and class token of the picture tower's last block, of (n, 3, H, W) in [-1, 1] squashed to its square.
+
+        Raises InputError where the tower is no vision transformer that `tower` knows.
+        """
+        self.require_transformer()
+        square = (self.image_size, self.image_size)
+        small = interpolate(pictures, square, mode="bilinear", antialias=True, align_corners=False)
+        return tower.look(self.network.visual, standardise(small, self.mean, self.std).to(self.dtype))
+
+    def require_transformer(self) -> None:
+        """Raises InputError where the picture tower is no vision transformer that `tower` knows."""
+        if not tower.readable(self.network.visual):
+            raise InputError(
+                f"The picture tower of {self.name} is no vision transformer whose keys can be read. Take another CLIP, "
+                "such as ViT-B-16, or give a ViT's weights."
+            )
+
     def graph_bytes(self, views: int) -> int:
         """About what it keeps for a gradient through so many views.
 
@@ -97,12 +115,16 @@ class CLIP:
 
         Raises InputError for an empty phrase, one that the tokenizer must cut, and words a closed vocabulary lacks.
         """
+        embeddings = self.sentences(phrase, templates)
+        return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
+
+    def sentences(self, phrase: str, templates: bool = False) -> Tensor:
+        """(n, D) float32 embeddings of the phrase, or of the templates' sentences around it; errors as above."""
         texts = [template(phrase) for template in OPENAI_IMAGENET_TEMPLATES] if templates else [phrase]
         self.check(phrase, texts)
         tokens = self.tokenizer(texts).to(self.device)
         with torch.no_grad():
-            embeddings = self.network.encode_text(tokens).float()
-        return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
+            return self.network.encode_text(tokens).float()
 
     def check(self, phrase: str, texts: Sequence[str]) -> None:
         """Raises InputError for a phrase that would not be read whole in `texts`, or not be understood."""
@@ -162,10 +184,15 @@ class TextDirection:
     source_prompt: str
     prompts: tuple[str, ...]
     pictures: tuple[Tensor, ...] = ()
+    means: Tensor | None = None  # (1 + k, D): source and targets as plain means over templates, the same without these
+
+    def __post_init__(self):
+        if self.means is None:
+            object.__setattr__(self, "means", torch.cat([self.source[None], self.targets]))
 
     def on(self, device: torch.device) -> "TextDirection":
         """The same with its tensors on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("source", "targets", "weights")}
+        moved = {name: getattr(self, name).to(device) for name in ("source", "targets", "weights", "means")}
         return replace(self, **moved, pictures=tuple(picture.to(device) for picture in self.pictures))
 
     def joined(self, pictures: Sequence[Tensor], weight: float) -> "TextDirection":
@@ -207,10 +234,11 @@ def text_direction(
     if not all(weight > 0 for weight in weights[len(prompts) :]):
         raise InputError("A style picture has a weight that is not above 0. Give 1, or leave the picture out.")
     share = torch.tensor(weights, dtype=torch.float32, device=clip.device) / sum(weights)
-    source = clip.encode_text(source_prompt, templates)
-    targets = torch.stack([source, *(clip.encode_text(prompt, templates) for prompt in prompts)])[1:]
+    sentences = [clip.sentences(phrase, templates) for phrase in (source_prompt, *prompts)]
+    embedded = torch.stack([normalize(some, dim=-1).mean(0) if templates else some[0] for some in sentences])
+    means = torch.stack([some.mean(0) for some in sentences])
     shown = tuple(_shown(picture).to(clip.device) for picture in pictures)
-    return TextDirection(clip, source, targets, share, source_prompt, tuple(prompts), shown)
+    return TextDirection(clip, embedded[0], embedded[1:], share, source_prompt, tuple(prompts), shown, means)
 
 
 def _each(what: str, things: Sequence, weights: Sequence[float] | None) -> list[float]:

@@ -38,6 +38,7 @@ class Option:
     metavar: str = "W"
     parse: Callable[[Any], Any] | None = None
     advanced: bool = False
+    role: Literal["style", "content", ""] | None = None  # of a weight, where it is not its loss's
     appended: bool = False
     widget_default: Any = None  # another one than the library's
 
@@ -91,6 +92,12 @@ class Description:
         object.__setattr__(self, "names", tuple(option.name for option in self.options))
         object.__setattr__(self, "weights", tuple(o.name for o in self.options if o.kind == "weight"))
 
+    @property
+    def roles(self) -> dict[str, str]:
+        """The dial that multiplies each weight."""
+        weights = (option for option in self.options if option.kind == "weight")
+        return {option.name: self.role if option.role is None else option.role for option in weights}
+
     def wished(self, settings: Any) -> bool:
         """Whether any weight is not zero."""
         return any(getattr(settings, name) for name in self.weights)
@@ -102,6 +109,6 @@ class Description:
         back by H·W/256².
         """
         scale = setting.height * setting.width / REFERENCE_AREA
-        scale *= getattr(settings, self.role) if self.role else 1.0
-        weights: Mapping[str, float] = {name: scale * getattr(settings, name) for name in self.weights}
+        dials = {name: getattr(settings, role) if role else 1.0 for name, role in self.roles.items()}
+        weights: Mapping[str, float] = {name: scale * dials[name] * getattr(settings, name) for name in self.weights}
         return Term(weights if len(weights) > 1 else weights[self.kind], self.make(settings, setting))
