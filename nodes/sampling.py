@@ -11,6 +11,7 @@ from ..qs_core.losses import BY_KIND
 from ..qs_core.losses.contrastive import ATTENTION
 from ..qs_core.losses.layers import parse_layers
 from ..qs_core.randomness import batch_seeds
+from ..qs_core.samplers import walk_length
 from ..qs_core.settings import Settings
 from ..qs_core.stylizer import Stylizer, guidance_bytes
 from .host import HOST, bring
@@ -164,6 +165,22 @@ class QSAttnGuidedSampler:
                     round=0.001,
                     advanced=True,
                 ),
+                "first_step_repeats": whole(
+                    DEFAULTS["first_step_repeats"],
+                    1,
+                    100,
+                    "Make the first step so often, noised again between, as DiffuseIT does (10): more change. With "
+                    "ddpm alone.",
+                    advanced=True,
+                ),
+                "restarts": whole(
+                    DEFAULTS["restarts"],
+                    0,
+                    100,
+                    "Begin anew with other noise, at most so often, where colours leave the range, as DiffuseIT does. "
+                    "With start noised alone.",
+                    advanced=True,
+                ),
             },
         }
 
@@ -233,7 +250,8 @@ def restyle(
     terms = [recipe.term(s, inversion, text) for recipe in recipes]
     needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
     bring(list(needed.values()), guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size))
-    bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
+    steps = walk_length(inversion.start, s.first_step_repeats)
+    bar, films = Bar(steps, len(inverted), preview_every), [[] for _ in range(len(inverted))]
     seeds = batch_seeds(seed, len(inverted))
     for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
         rows, number = reached.rows, reached.number
