@@ -170,7 +170,7 @@ VIT_LOSS = Description(
             "weight: hold how the parts of the picture hang together",
             "Holds how the parts of the picture hang together: the self-similarity of the transformer's keys.",
             role="content",
-            widget_default=20_000.0,
+            widget_default=200_000.0,
         ),
         Option(
             "vit_contrastive",
@@ -179,7 +179,7 @@ VIT_LOSS = Description(
             "weight: hold each place's own content",
             "Holds each place: its key should stay nearest to the photo's key of the same place.",
             role="content",
-            widget_default=2000.0,
+            widget_default=20_000.0,
         ),
         Option(
             "vit_divergence",

@@ -252,3 +252,13 @@ def test_both_presets_run_whole_on_the_built_in_networks(name):
     assert wished | ({"clip_target"} if phrase else {"vit_style", "style_pixels"}) <= values
     assert all(math.isfinite(v[0]) for row in result.report["losses"] for v in row.values())
     assert torch.equal(stylize(photo, **{**given, **short, "strength": 0.0}).picture, photo)
+
+
+def test_several_clips_guide_together():
+    """Of one CLIP given twice the second draws other crops. Values are their mean, and each has half of the weight."""
+    given = {"size": 32, "steps": "6", "skip": 3, "crops": 4, "seed": 1}
+    one, two = (stylize(demo.PICTURES["cat"], "golden", more_clips=more, **given) for more in ((), ("demo",)))
+    (first,), (second,) = (result.report["losses"][0]["clip_global"] for result in (one, two))
+    assert abs(first - second) < 0.2 and not torch.equal(one.picture, two.picture)
+    with pytest.raises(InputError, match="open_clip has no model 'Vit'"):
+        stylize(demo.PICTURES["cat"], "golden", more_clips=["Vit,openai"], **given)

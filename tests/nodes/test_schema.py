@@ -18,6 +18,8 @@ NODES = [
     "QSMSELoss",
     "QSRangeLoss",
     "QSVGGLoss",
+    "QSViTLoss",
+    "QSIdentityLoss",
     "QSPromptList",
     "QSSampleImage",
     "QSAttnHeatmap",
@@ -29,7 +31,11 @@ SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # Where a node's default is another than the library's: in ComfyUI a picture is expected back at the size it had, and
 # strength 0 to be that very picture.
-OTHERWISE = {("QSAttnGuidedSampler", "output_size"): "original"}
+OTHERWISE = {
+    ("QSAttnGuidedSampler", "output_size"): "original",
+    ("QSViTLoss", "vit_structure"): 200_000.0,  # a node that is added is meant to do something
+    ("QSViTLoss", "vit_contrastive"): 20_000.0,
+}
 # Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
 STANDS_FOR = {
     ("LoadOpenCLIP", "dtype"): ("clip_dtype", "auto"),
@@ -100,7 +106,7 @@ def test_defaults_are_those_of_settings(pack):
             if setting in settings:
                 assert OTHERWISE.get((node, name), settings[setting]) == expected, (node, name)
                 compared.add(setting)
-    # What no node offers: one result a run, VGG but as a node of its own, devices are ComfyUI's.
+    # What no node offers: one result a run, losses with files but as nodes of their own, devices are ComfyUI's.
     left = (
         set(settings)
         - compared
@@ -113,6 +119,12 @@ def test_defaults_are_those_of_settings(pack):
             "model_options",
             "vgg",
             "vgg_weights",
+            "vit",
+            "vit_weights",
+            "identity",
+            "identity_weights",
+            "more_clips",
+            "restart_above",
             "count",
             "device",
         }
