@@ -115,10 +115,10 @@ DIFFUSEIT_WALK = {
     "trust_radius": 0.0,
 }
 OF_DIFFUSEIT = (
-    "It reads DINO's ViT (--vit and its weights), for which the guiding CLIP's own transformer stands in, several CLIPs "
-    "together, and begins anew without end; for faces it adds identity 100 and restart_above 0.0005. On the built-in networks "
-    "little of the photo is left: there take start inverted, sampler ddim, trust_radius 0.1, first_step_repeats 1 and "
-    "restarts 0."
+    "It reads DINO's ViT (--vit and its weights), for which the guiding CLIP's own transformer stands in, and several "
+    "CLIPs together. It begins anew without end. For faces it adds identity 100 and restart_above 0.0005. On the "
+    "built-in networks little of the photo is left: there take start inverted, sampler ddim, trust_radius 0.1, "
+    "first_step_repeats 1 and restarts 0."
 )
 
 
