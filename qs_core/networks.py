@@ -55,7 +55,7 @@ def load(s: Settings, announce: Announce | None = None) -> Networks:
     model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
-    own = {loss.kind: loss.load(s, device) for loss in LOSSES if loss.load and loss.wished(s)}
+    own = {loss.kind: loss.load(s, device, announce) for loss in LOSSES if loss.load and loss.wished(s)}
     return Networks(model, text, own, tuple(more))
 
 

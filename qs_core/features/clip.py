@@ -225,7 +225,10 @@ def text_direction(
     that is too small.
     """
     if not prompts and not pictures:
-        raise InputError("No prompt was given. Say what the picture should become, e.g. 'a sketch with crayon'.")
+        raise InputError(
+            "No prompt was given. Say what the picture should become, e.g. 'a sketch with crayon', or give a style "
+            "picture."
+        )
     weights = [*_each("prompt", prompts, weights), *_each("style picture", pictures, picture_weights)]
     if any(prompt.strip() == source_prompt.strip() for prompt in prompts):
         raise InputError(f"The prompt {source_prompt!r} is what the picture is already; that gives no direction.")

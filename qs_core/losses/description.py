@@ -9,6 +9,7 @@ import torch
 from .. import values
 from ..errors import InputError
 from ..features.clip import TextDirection
+from ..features.weights import Announce
 from ..protocol import Model
 from .base import Loss, Term
 
@@ -70,7 +71,8 @@ class Description:
 
     `kind` is the loss's name, `node`, `title`, `text` and `aliases` are its node's. `role` says which dial
     multiplies its weights. `make` gives the loss for settings; `check` refuses what no picture is needed to
-    refuse; `load` gives its own network for settings on a device. `takes_text`: its node has an input for a text of its
+    refuse; `load` gives its own network for settings on a device, and tells of a download;
+    None where the guiding CLIP stands in. `takes_text`: its node has an input for a text of its
     own.
     """
 
@@ -83,7 +85,7 @@ class Description:
     aliases: tuple[str, ...]
     role: Literal["style", "content", ""] = ""
     check: Callable[[Any], object] = lambda settings: None
-    load: Callable[[Any, torch.device], torch.nn.Module] | None = None
+    load: Callable[[Any, torch.device, Announce | None], torch.nn.Module | None] | None = None
     takes_text: bool = False
     names: tuple[str, ...] = field(init=False)
     weights: tuple[str, ...] = field(init=False)

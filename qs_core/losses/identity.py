@@ -62,5 +62,5 @@ IDENTITY_LOSS = Description(
     ),
     aliases=("identity loss", "ArcFace", "face", "IR-SE50", "id loss", "portrait"),
     role="content",
-    load=lambda settings, device: load_arcface(settings.identity_weights, device=device),
+    load=lambda settings, device, announce: load_arcface(settings.identity_weights, device=device),
 )

@@ -250,7 +250,7 @@ VIT_LOSS = Description(
         "holds structure better and is a file of models/qs_vit."
     ),
     aliases=("DiffuseIT", "DINO", "ViT loss", "structure loss", "self-similarity", "splice", "class token"),
-    load=lambda settings, device: (
-        None if settings.vit == OWN else load_vit(settings.vit, settings.vit_weights, device=device)
+    load=lambda settings, device, announce: (
+        None if settings.vit == OWN else load_vit(settings.vit, settings.vit_weights, device=device, announce=announce)
     ),
 )
