@@ -31,11 +31,11 @@ class Colours:
     share: float
 
     def give(self, results: Tensor, photos: Tensor, blend: float | Tensor) -> Tensor:
-        """(B, 3, H, W) results of photos with that palette, in the share of a blend map that is a number or broadcasts
-        to (B, 1, H, W)."""
+        """(B, 3, H, W) results of photos (1 or B, 3, H, W) with that palette, in the share of a blend map, which is a
+        number or broadcasts to (B, 1, H, W)."""
         moved = [
-            repaint(result, palette([photo]).towards(self.style, self.share))
-            for result, photo in zip(results, photos, strict=True)
+            repaint(result.clamp(-1, 1), palette([photo]).towards(self.style, self.share))
+            for result, photo in zip(results, photos.expand_as(results), strict=True)
         ]
         return torch.lerp(results, torch.stack(moved), torch.as_tensor(blend, dtype=results.dtype))
 

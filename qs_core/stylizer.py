@@ -68,10 +68,10 @@ class Prepared:
 
         `colours` are given to it in the share of the blend map.
         """
-        result, fitted = self.frame.restore(drawn.detach(), output_size).float().cpu(), self.source
+        drawn = drawn.detach().float().cpu()
         if colours:
-            photo = self.frame.restore(self.source, output_size)
-            result = colours.give(result, photo, blend.shown(self.frame, output_size))
+            drawn = colours.give(drawn, self.source, blend.fitted)
+        result, fitted = self.frame.restore(drawn, output_size), self.source
         if self.unit:
             result, fitted = ((result + 1) / 2).clamp(0, 1), (fitted + 1) / 2
         source = self.frame.source(self.original, fitted, output_size).clamp(0 if self.unit else -1, 1)

@@ -140,6 +140,12 @@ def test_the_command_line_is_python(tmp_path):
     assert python.report["settings"]["style_images"] == (str(SWIRLS), "Tensor")
 
 
+def test_several_results_are_what_each_is_alone():
+    given = {"style_images": SWIRLS, "clip_dtype": "float32", **QUICK}
+    both, alone = stylize(demo.PICTURES["cat"], count=2, **given), stylize(demo.PICTURES["cat"], seed=1, **given)
+    torch.testing.assert_close(both[1].picture, alone.picture, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "style, said",
     [
