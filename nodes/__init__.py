@@ -10,6 +10,7 @@ from .losses import LOSS_NODES
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
+from .style import QSStylePicture
 from .text import CLIPTextDirection, QSPromptList
 
 register_folders()
@@ -27,6 +28,7 @@ NODE_CLASS_MAPPINGS = {
     "QSAttnHeatmap": QSAttnHeatmap,
     "QSCompareGrid": QSCompareGrid,
     "QSBeforeAfter": QSBeforeAfter,
+    "QSStylePicture": QSStylePicture,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "LoadDiffusionModel": "Load Pixel Diffusion Model (QS)",
@@ -41,6 +43,7 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSAttnHeatmap": "QS-Attn Heat Map",
     "QSCompareGrid": "Compare Grid (QS)",
     "QSBeforeAfter": "Before and After (QS)",
+    "QSStylePicture": "Style from Picture (QS)",
 }
 
 for node in NODE_CLASS_MAPPINGS.values():

@@ -13,6 +13,9 @@ from ..qs_core.features.openclip import is_tag, tags_of
 from .host import hosted
 
 FOLDER, CLIP_FOLDER, VGG_FOLDER = "qs_diffusion", "qs_clip", "qs_vgg"  # the names of the model folders
+VIT_FOLDER, ARCFACE_FOLDER = "qs_vit", "qs_arcface"
+GUIDE = "guiding CLIP"  # in place of a file's name: no weights but those of the CLIP that guides
+MISSING = "model_ir_se50.pth"  # of ArcFace, which is named where none is there
 TORCHVISION = "torchvision"  # in place of a file's name: VGG's weights in torchvision's own cache
 
 
@@ -22,7 +25,7 @@ def register_folders() -> None:
         return
     import folder_paths
 
-    for name in (FOLDER, CLIP_FOLDER, VGG_FOLDER):
+    for name in (FOLDER, CLIP_FOLDER, VGG_FOLDER, VIT_FOLDER, ARCFACE_FOLDER):
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
         folders, suffixes = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (folders, {*suffixes, *SUFFIXES})
@@ -68,25 +71,54 @@ def clip_weights(name: str, pretrained: str) -> str:
 
 def vgg_names() -> list[str]:
     """torchvision's cache, then the files in the VGG folder."""
+    return [TORCHVISION, *_files(VGG_FOLDER)]
+
+
+def vit_names() -> list[str]:
+    """The guiding CLIP's own transformer, then the files in the ViT folder."""
+    return [GUIDE, *_files(VIT_FOLDER)]
+
+
+def arcface_names() -> list[str]:
+    """The files in the ArcFace folder, or the name of the one that is wanted there."""
+    return _files(ARCFACE_FOLDER) or [MISSING]
+
+
+def _files(folder: str) -> list[str]:
     if not hosted():
-        return [TORCHVISION]
+        return []
     import folder_paths
 
-    return [TORCHVISION, *folder_paths.get_filename_list(VGG_FOLDER)]
+    return folder_paths.get_filename_list(folder)
+
+
+def vit_path(name: str) -> Path | None:
+    """The file of one of `vit_names()`, None for the guiding CLIP's. Raises InputError for any other name."""
+    if name == GUIDE:
+        return None
+    advice = f"Put the weights of timm's vit_base_patch8_224.dino there, or choose {GUIDE}."
+    return _path(VIT_FOLDER, vit_names(), name, "ViT", advice)
+
+
+def arcface_path(name: str) -> Path:
+    """The file of a name in the ArcFace folder. Raises InputError where it is not there."""
+    advice = f"Put {MISSING}, of TreB1eN's InsightFace_Pytorch, there."
+    return _path(ARCFACE_FOLDER, _files(ARCFACE_FOLDER), name, "ArcFace", advice)
+
+
+def _path(folder: str, names: list[str], name: str, what: str, advice: str) -> Path:
+    if name not in names:
+        raise InputError(f"There is no {what} file {name!r} in {_folder(folder)}. {advice} Then press R.")
+    import folder_paths
+
+    return Path(folder_paths.get_full_path_or_raise(folder, name))
 
 
 def vgg_path(name: str) -> Path | None:
     """The file of one of `vgg_names()`, None for torchvision's cache. Raises InputError for any other name."""
     if name == TORCHVISION:
         return None
-    if name not in vgg_names():
-        raise InputError(
-            f"There is no VGG-19 file {name!r} in {_folder(VGG_FOLDER)}. Put one of torchvision's there and press R, "
-            f"or choose {TORCHVISION}."
-        )
-    import folder_paths
-
-    return Path(folder_paths.get_full_path_or_raise(VGG_FOLDER, name))
+    return _path(VGG_FOLDER, vgg_names(), name, "VGG-19", f"Put one of torchvision's there, or choose {TORCHVISION}.")
 
 
 def clip_instead() -> str:

@@ -16,6 +16,7 @@ from .widgets import CATEGORY, DEFAULTS, choice, text, verdict, whole
 
 AUTO = "auto"
 ORDERS = {"no": False, "yes": True}
+SAMPLES = {**demo.PICTURES, **demo.STYLES}
 CLIPS = [demo.NAME, "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50"]  # open_clip knows many more
 
 
@@ -212,20 +213,21 @@ class QSSampleImage:
     """A bundled photo → IMAGE."""
 
     CATEGORY = CATEGORY
-    DESCRIPTION = "One of six photos that come with the pack, so that a first try needs no file of yours."
+    DESCRIPTION = (
+        "One of six photos that come with the pack, or of three paintings, so that a first try needs no file of yours."
+    )
     SEARCH_ALIASES = ["example image", "demo picture", "test photo", "astronaut", "cat"]
     RETURN_TYPES = ("IMAGE",)
-    OUTPUT_TOOLTIPS = ("The photo, short side 256 pixels at most.",)
+    OUTPUT_TOOLTIPS = ("The picture, short side 256 pixels at most.",)
     FUNCTION = "load"
 
     @classmethod
     def INPUT_TYPES(cls):
-        names = list(demo.PICTURES)
-        return {
-            "required": {"picture": choice(names, names[0], "Which photo; LICENCES.md beside them has the sources.")}
-        }
+        names = list(SAMPLES)
+        said = "Which photo, or which painting for Style from Picture. LICENCES.md beside the photos has their sources."
+        return {"required": {"picture": choice(names, names[0], said)}}
 
     @leaves_inference_mode
     def load(self, picture: str):
         # Rounded: in [-1, 1] on the way a value loses its last bit, and Save Image cuts off instead of rounding.
-        return (to_image(pictures.read(demo.PICTURES[picture])[None]).mul(255).round().div(255),)
+        return (to_image(pictures.read(SAMPLES[picture])[None]).mul(255).round().div(255),)

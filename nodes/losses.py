@@ -15,24 +15,39 @@ from typing import ClassVar
 import torch
 
 from ..qs_core.errors import InputError
-from ..qs_core.features.vgg import VGG19, load_vgg
+from ..qs_core.features.arcface import load_arcface
+from ..qs_core.features.vgg import load_vgg
+from ..qs_core.features.vit import DINO, load_vit
 from ..qs_core.losses import BY_KIND, LOSSES
 from ..qs_core.losses.base import Term
 from ..qs_core.losses.description import Description, Setting
 from ..qs_core.settings import Settings
 from ..qs_core.transfer import Inversion
-from .folders import TORCHVISION, VGG_FOLDER, vgg_instead, vgg_names, vgg_path
+from .folders import (
+    ARCFACE_FOLDER,
+    GUIDE,
+    TORCHVISION,
+    VGG_FOLDER,
+    VIT_FOLDER,
+    arcface_names,
+    arcface_path,
+    vgg_instead,
+    vgg_names,
+    vgg_path,
+    vit_names,
+    vit_path,
+)
 from .host import HOST, Loaded, manage
 from .inference_mode import leaves_inference_mode
 from .text import Text
-from .widgets import CATEGORY, choice, number, settings_of, verdict, widgets, wire
+from .widgets import CATEGORY, choice, number, settings_of, text, verdict, widgets, wire
 
 
 @dataclass(frozen=True)
 class Network:
     """A loss's own network, in the shape that ComfyUI's memory management takes."""
 
-    network: VGG19
+    network: torch.nn.Module
 
 
 @dataclass(frozen=True)
@@ -148,14 +163,14 @@ class LossNode:
         if len(cls.LOSS.weights) == 1:  # its name says nothing that the node's does not
             own = {"weight" if name == cls.LOSS.kind else name: widget for name, widget in own.items()}
         advanced = {name: widget for name, widget in own.items() if widget[1].get("advanced")}
-        text = {
+        its_text = {
             "text": wire("QS_TEXT", "Another text, or another CLIP, for this loss alone. Without it: the sampler's.")
         }
         return {
             "required": {name: widget for name, widget in own.items() if name not in advanced},
             "optional": {
                 "losses": losses_input(),
-                **(text if cls.LOSS.takes_text else {}),
+                **(its_text if cls.LOSS.takes_text else {}),
                 **advanced,
                 **span_widgets(),
                 **later,
@@ -211,13 +226,76 @@ class VGGNode(LossNode):
         return vgg(inputs["weights_file"]) if settings["vgg"] else None
 
 
-LOSS_NODES = {loss.node: node(loss, VGGNode if loss.kind == "vgg" else LossNode) for loss in LOSSES}
+class ViTNode(LossNode):
+    """The transformer losses' node, which looks with the guiding CLIP, or with the ViT of a file."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        declared = super().INPUT_TYPES()
+        own = declared["required"]
+        own["weights_file"] = choice(
+            vit_names(),
+            GUIDE,
+            f"Whose keys and class token: those of the CLIP that guides, or of a ViT in models/{VIT_FOLDER}.",
+        )
+        own["vit_name"] = text(
+            DINO, f"What timm calls the ViT of that file, with its tag. The {GUIDE} does not use it."
+        )
+        return declared
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, weights_file=None):
+        return verdict(vit_path, weights_file)
+
+    def network(self, settings: Mapping[str, object], inputs: Mapping[str, object]) -> Loaded | None:
+        """The ViT of the chosen file; none for the guiding CLIP."""
+        path = vit_path(inputs["weights_file"])
+        return path and _vit(inputs["vit_name"].strip(), path, path.stat().st_mtime_ns)
+
+
+class IdentityNode(LossNode):
+    """The identity loss's node, which takes ArcFace's weights from a file of its folder."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        declared, names = super().INPUT_TYPES(), arcface_names()
+        declared["required"]["weights_file"] = choice(
+            names, names[0], f"The weights of ArcFace's IR-SE50, a file in models/{ARCFACE_FOLDER}."
+        )
+        return declared
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, weights_file=None):
+        return verdict(arcface_path, weights_file)
+
+    def network(self, settings: Mapping[str, object], inputs: Mapping[str, object]) -> Loaded | None:
+        """ArcFace; a weight of 0 loads none."""
+        if not settings["identity"]:
+            return None
+        path = arcface_path(inputs["weights_file"])
+        return _arcface(path, path.stat().st_mtime_ns)
+
+
+NODES = {"vgg": VGGNode, "vit": ViTNode, "identity": IdentityNode}
+LOSS_NODES = {loss.node: node(loss, NODES.get(loss.kind, LossNode)) for loss in LOSSES}
 
 
 def vgg(weights_file: str = TORCHVISION) -> Loaded:
     """The network of a file of `vgg_names()`. Raises InputError for any other name."""
     path = vgg_path(weights_file)
     return _vgg(path, path and path.stat().st_mtime_ns, torch.hub.get_dir())
+
+
+@functools.lru_cache(maxsize=1)
+def _vit(name: str, path: Path, changed: int) -> Loaded:
+    """The ViT of a file, read once; a file that changed is another key."""
+    return manage(Network(load_vit(name, path)))
+
+
+@functools.lru_cache(maxsize=1)
+def _arcface(path: Path, changed: int) -> Loaded:
+    """ArcFace of a file, read once; a file that changed is another key."""
+    return manage(Network(load_arcface(path)))
 
 
 @functools.lru_cache(maxsize=1)

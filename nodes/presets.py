@@ -12,7 +12,8 @@ from .widgets import CATEGORY, DEFAULTS, choice, flag, number, verdict
 
 # The weights that each of a preset's dials multiplies.
 STYLE, CONTENT, OTHERS = (
-    tuple(name for loss in LOSSES if loss.role == role for name in loss.weights) for role in ("style", "content", "")
+    tuple(name for loss in LOSSES for name, its in loss.roles.items() if its == role)
+    for role in ("style", "content", "")
 )
 CARRIED = {"prompts", "source_prompt", *(name for loss in LOSSES for name in loss.names)}
 
@@ -88,17 +89,18 @@ def recipes(settings: dict, vgg: bool, without: Collection[str] = ()) -> Losses:
     made = []
     for loss in (loss for loss in LOSSES if loss.kind not in without):
         its = checked(loss.kind, {name: settings[name] for name in loss.names if name in settings})
-        if not loss.load:
+        if loss.kind == "vgg":
+            made += [Recipe(loss.kind, its, network=load_vgg())] if vgg and its.get("vgg") else []
+        elif not loss.load or any(its.get(name) for name in loss.weights):
             made += [Recipe(loss.kind, its)] if its else []
-        elif vgg and its.get(loss.kind):
-            made.append(Recipe(loss.kind, its, network=load_vgg()))
     return tuple(replace(recipe, preset=True) for recipe in made)
 
 
 def summary(name: str, settings: dict, vgg: bool) -> str:
     """What the style is made of, a line each."""
     chosen = PRESETS[name]
-    weights = [f"{key} {settings[key]:g}" for key in (*STYLE, *CONTENT, *OTHERS) if key in settings]
+    told = (key for key in (*STYLE, *CONTENT, *OTHERS) if settings.get(key) or key in chosen.overrides)
+    weights = [f"{key} {settings[key]:g}" for key in told]
     if settings["vgg"] and not vgg:
         weights[weights.index(f"vgg {settings['vgg']:g}")] += " (left out: turn vgg on)"
     elsewhere = [f"{key} {value}" for key, value in settings.items() if key not in CARRIED]

@@ -12,6 +12,7 @@ from ..qs_core.losses import BY_KIND
 from ..qs_core.losses.contrastive import ATTENTION
 from ..qs_core.losses.layers import parse_layers
 from ..qs_core.randomness import batch_seeds
+from ..qs_core.samplers import walk_length
 from ..qs_core.settings import Settings
 from ..qs_core.stylizer import Stylizer, guidance_bytes
 from .attentive import attentive
@@ -175,6 +176,22 @@ class QSAttnGuidedSampler:
                     "IMAGE",
                     "The photo. Nothing is made of it: it goes on as the result where this node is bypassed (Ctrl+B).",
                 ),
+                "first_step_repeats": whole(
+                    DEFAULTS["first_step_repeats"],
+                    1,
+                    100,
+                    "Make the first step so often, noised again between, as DiffuseIT does (10): more change. With "
+                    "ddpm alone.",
+                    advanced=True,
+                ),
+                "restarts": whole(
+                    DEFAULTS["restarts"],
+                    0,
+                    100,
+                    "Begin anew with other noise, at most so often, where colours leave the range, as DiffuseIT does. "
+                    "With start noised alone.",
+                    advanced=True,
+                ),
             },
         }
 
@@ -198,7 +215,8 @@ class QSAttnGuidedSampler:
         **inputs,
     ):
         others = {name: value for name, value in inputs.items() if name in DEFAULTS}
-        settings = Settings(prompts=text.direction.prompts, **{**others, **settings_of(inputs)})
+        given = {"colour_transfer": text.colour_transfer, **others, **settings_of(inputs)}
+        settings = Settings(prompts=text.direction.prompts, **given)
         blend = inversion.blend(settings.strength, mask, feather)
         if mask is not None and not mask.any():
             say(BLACK)
@@ -240,7 +258,8 @@ def restyle(
     needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
     estimate = partial(guidance_bytes, core, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1])
     bring(list(needed.values()), estimate(len(inverted)))
-    bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
+    steps = walk_length(inversion.start, s.first_step_repeats)
+    bar, films = Bar(steps, len(inverted), preview_every), [[] for _ in range(len(inverted))]
     seeds = batch_seeds(seed, len(inverted))
     walk = Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend)
     for reached in attentive(walk, HOST, "QS-Attn Guided Sampler", (len(inverted), *inverted.size), estimate):
@@ -249,7 +268,8 @@ def restyle(
         if number == 1:  # of a portion that begins anew as well
             films[rows] = [[] for _ in films[rows]]
         if reached.last or (frames_every and number % frames_every == 0):
-            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
+            colours = text.direction.colours(s.colour_transfer)
+            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size, colours)
             for film, picture in zip(films[rows], _image(shown), strict=True):
                 film.append(picture)
     return [torch.stack(film) for film in films]

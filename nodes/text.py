@@ -1,6 +1,6 @@
 """CLIPTextDirection: what the picture is and what it should become. QSPromptList: several such, one by one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -13,10 +13,12 @@ from .widgets import CATEGORY, DEFAULTS, flag, parse_prompts, text, verdict, wir
 
 @dataclass(frozen=True)
 class Text:
-    """What a QS_TEXT wire carries: the phrases' embeddings, kept on the CPU, and the CLIP that made them."""
+    """What a QS_TEXT wire carries: the phrases' embeddings and the style pictures, kept on the CPU, the CLIP that made
+    them, and how far a result takes on the pictures' colours."""
 
     direction: TextDirection
     clip: Loaded
+    colour_transfer: float = DEFAULTS["colour_transfer"]
 
     @property
     def patcher(self) -> object | None:
@@ -24,9 +26,8 @@ class Text:
         return self.clip.patcher
 
     def on(self, device: torch.device) -> TextDirection:
-        """The direction with its embeddings on a device."""
-        d = self.direction
-        return replace(d, source=d.source.to(device), targets=d.targets.to(device), weights=d.weights.to(device))
+        """The direction with its tensors on a device."""
+        return self.direction.on(device)
 
 
 class CLIPTextDirection:
@@ -75,7 +76,7 @@ class CLIPTextDirection:
         bring([clip])
         prompts, weights = parse_prompts(prompt)
         direction = text_direction(clip.core, prompts, source_prompt, weights, templates)
-        return (Text(Text(direction, clip).on(torch.device("cpu")), clip),)
+        return (Text(direction.on(torch.device("cpu")), clip),)
 
 
 def refused(prompt: str | None) -> str | None:

@@ -129,6 +129,15 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         dest="prompts",
         metavar="P",
     )
+    add(
+        "--style-image",
+        "a picture whose style is taken, beside or in place of a prompt; repeatable",
+        action="append",
+        dest="style_images",
+        metavar="FILE",
+    )
+    add("--style-weight", "one for each", action="append", type=float, dest="style_weights", metavar="W")
+    add("--colour-transfer", "0 the photo's colours, 1 the style pictures'", type=float, metavar="C")
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
@@ -142,6 +151,13 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--report", "write settings, times, memory, anchors and losses", type=paths.expanded, metavar="FILE.json")
     _add_workers(add, "by default one for each device")
     add("--dry-run", "say what a folder's job would make, and make nothing", action="store_true")
+    add(
+        "--more-clip",
+        "a further CLIP that guides as well, with its weights; repeatable",
+        action="append",
+        dest="more_clips",
+        metavar="NAME[,TAG|FILE]",
+    )
     _add_settings(stylize, add)
 
 
@@ -175,6 +191,14 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
     add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
+    add("--first-step-repeats", "make the first step so often, as DiffuseIT does with ddpm", type=int, metavar="N")
+    add(
+        "--restarts",
+        "begin anew at most so often, with other noise, where colours leave the range",
+        type=int,
+        metavar="N",
+    )
+    add("--restart-above", "the range loss above which it begins anew", type=float, metavar="L")
     for option in OPTIONS:
         if option.name not in without:
             add(f"--{option.name.replace('_', '-')}", option.help, **_reading(option))
@@ -278,8 +302,10 @@ def _run(arguments: list[str] | None) -> int:
         if "preset" in given:
             given = preset(given.pop("preset")) | given
         given |= _weighed(given)
-        if "prompts" not in given:
-            raise InputError('What shall it become? Give --prompt "a sketch with crayon", or a --preset.')
+        if not {"prompts", "style_images"} & set(given):
+            raise InputError(
+                'What shall it become? Give --prompt "a sketch with crayon", a --style-image, or a --preset.'
+            )
         return _stylize(given.pop("images"), given.pop("output"), given.pop("report", None), given)
     except InputError as error:
         return _tell(error, 2)

@@ -32,6 +32,7 @@ class Crops:
     degrees: float = 15.0
     shift: float = 0.1
     distortion: float = 0.6
+    flip: float = 0.0  # the share of crops that are mirrored; without perspective alone
 
     def __post_init__(self):
         low, high = self.area
@@ -45,6 +46,8 @@ def homographies(crops: Crops, height: int, width: int, generators: Generators) 
     """(B, n, 3, 3) float32 on the CPU: from the crop's square [-1, 1]² to the picture's [-1, 1]² (x right, y down)."""
     draws = uniform((crops.number, 14), generators)
     corners = _perspective_quads(crops.distortion, draws[..., 6:])  # (B, n, 4, 2) in the crop's own square
+    if crops.flip:
+        corners[..., 0] *= torch.where(draws[..., 6, None] < crops.flip, -1.0, 1.0)
     half, centre = _rectangles(crops, height, width, draws)
     angle = math.radians(crops.degrees) * (2 * draws[..., 4] - 1)
     centre[..., 1] += crops.shift * (2 * draws[..., 5] - 1) * half[..., 1] * 2

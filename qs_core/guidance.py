@@ -10,7 +10,7 @@ import gc
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -63,6 +63,14 @@ def bind(
     return tuple(bound)
 
 
+@dataclass
+class History:
+    """How many evaluations there were, and each loss's values (B,) at the latest."""
+
+    number: int = 0
+    last: Values = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Guidance:
     """What `samplers.sample` asks at each state: the prediction there, and the gradient of the terms.
@@ -80,6 +88,11 @@ class Guidance:
     through_unet: bool = True
     interval: int = 1
     start: int = 0
+    history: History = field(default_factory=History)
+
+    def __post_init__(self):
+        told = [getattr(bound.loss, "of_source", {}) for bound in self.terms]
+        self.history.last = _mean(told)
 
     def __call__(self, x_t: Tensor, i: int) -> Guided:
         """Predict at state i and take the gradient of the terms that are active there.
@@ -90,7 +103,10 @@ class Guidance:
         t = int(self.schedule.timesteps[i])
         due = (self.start - i) % self.interval == 0
         live = [bound for bound in self.terms if due and bound.term.start >= t >= bound.term.stop]
-        return self._attempt(x_t, i, live, []) if self.policy is None else self._within_memory(x_t, i, live)
+        self.history.number += 1
+        found = self._attempt(x_t, i, live, []) if self.policy is None else self._within_memory(x_t, i, live)
+        self.history.last = {**self.history.last, **found.losses}
+        return found
 
     def _within_memory(self, x_t: Tensor, i: int, live: list[BoundTerm]) -> Guided:
         """Attempts, the policy tightened in between."""
@@ -158,16 +174,26 @@ class Guidance:
         other = prediction.x0.detach().requires_grad_() if decoded is state else decoded.detach().requires_grad_()
         leaves = [state, other]
         picture = state if decoded is state else other
-        view = View(picture, other, checks.t, chunk, state)
-        pulls, losses = [torch.zeros_like(leaf) for leaf in leaves], {}
+        view = View(picture, other, checks.t, chunk, state, self.history.number, self.history.last)
+        pulls, taken = [torch.zeros_like(leaf) for leaf in leaves], []
         for bound in live:
             under_way[:] = [bound]
-            losses |= _pull(bound, view, leaves, pulls, checks)
+            taken.append(_pull(bound, view, leaves, pulls, checks))
         under_way.clear()
+        losses = _mean(taken)
         if decoded is state:
             return *pulls, losses
         through_codec = torch.autograd.grad(decoded, state, pulls[1])[0]
         return pulls[0] + through_codec, torch.zeros_like(state), losses
+
+
+def _mean(taken: Sequence[Values]) -> dict[str, Tensor]:
+    """Each value by name; where several terms have it, as two CLIPs do, their mean."""
+    each = {}
+    for values in taken:
+        for name, value in values.items():
+            each.setdefault(name, []).append(value)
+    return {name: sum(some) / len(some) if len(some) > 1 else some[0] for name, some in each.items()}
 
 
 def blend(x0: Tensor, x_t: Tensor, alpha_bar: float) -> Tensor:

@@ -88,16 +88,20 @@ def in_portions(
     device: torch.device,
     walk: Callable[[slice, MemoryPolicy], Iterator[Item]],
     policy: Callable[[], MemoryPolicy] = MemoryPolicy,
+    singly: bool = False,
 ) -> Iterator[Item]:
     """What walk(rows, policy) yields for portions of pictures of `shape` (batch, height, width), in order.
 
     Where memory runs short in a portion at the policy's last level, that one and those that wait go in halves, and the
     portion begins anew: a consumer must let its later items take the place of the earlier ones. The host may cancel
-    after each item. Raises MemoryShortage where memory runs short for one picture.
+    after each item. `singly`: each picture is a portion of its own. Raises MemoryShortage where memory runs short for
+    one picture.
     """
     count, *size = shape
     its, halved = policy(), False
     host, waiting = its.host, portions(count, estimate, its.host.free_memory(device), device)
+    if singly:
+        waiting = [slice(k, k + 1) for k in range(count)]
     while waiting:
         rows = waiting[0]
         failure = yield from _guarded(walk, rows, its, size)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .features.clip import CLIP, TextDirection, text_direction
+from . import pictures
+from .features.clip import CLIP, PICTURE_SIDE, TextDirection, text_direction
 from .features.openclip import load_clip
 from .features.weights import Announce
 from .host import choose_device
@@ -16,7 +17,7 @@ from .modes import plain
 from .precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from .settings import Settings
 
-CHOSEN_BY = ("model", "model_options", "clip", "clip_pretrained", "device", "dtype", "clip_dtype")
+CHOSEN_BY = ("model", "model_options", "clip", "clip_pretrained", "more_clips", "device", "dtype", "clip_dtype")
 
 
 @dataclass(frozen=True)
@@ -25,32 +26,43 @@ class Networks:
 
     model: DiffusionModel
     text: TextDirection
-    of_losses: Mapping[str, torch.nn.Module]  # by the loss's kind
+    of_losses: Mapping[str, torch.nn.Module | None]  # by the loss's kind; None where it looks with the guiding CLIP
+    more: tuple[TextDirection, ...] = ()  # of further CLIPs
 
     def without_text(self) -> "Networks":
         """The same without CLIP's text tower: the phrases are embedded."""
-        return replace(self, text=replace(self.text, clip=self.text.clip.without_text()))
+        text, *more = (replace(text, clip=text.clip.without_text()) for text in (self.text, *self.more))
+        return replace(self, text=text, more=tuple(more))
 
     def reading(self, s: Settings) -> "Networks":
         """The same with the settings' phrases."""
-        return replace(self, text=_text(self.text.clip, s))
+        text, *more = (_text(text.clip, s) for text in (self.text, *self.more))
+        return replace(self, text=text, more=tuple(more))
 
 
 @plain()
 def load(s: Settings, announce: Announce | None = None) -> Networks:
     """Load the networks that the settings name, and embed the phrases, in float32 whatever the pictures are in."""
     device = choose_device(s.device)
-    clip = load_clip(s.clip, s.clip_pretrained, device=device, announce=announce)
-    text = _text(clip, s)
-    dtype, clip_dtype = choose_dtype(s.dtype), choose_clip_dtype(s.clip_dtype, clip, device)
-    for chosen in sorted({dtype, clip_dtype}):
-        warn_of_emulation(chosen, device, announce or warnings.warn)
-    clip.network.visual.to(DTYPES[clip_dtype])
+    chosen = [(s.clip, s.clip_pretrained), *(_named(name) for name in s.more_clips)]
+    clips = [load_clip(name, pretrained, device=device, announce=announce) for name, pretrained in chosen]
+    text, *more = (_text(clip, s) for clip in clips)
+    dtype, clip_dtypes = choose_dtype(s.dtype), [choose_clip_dtype(s.clip_dtype, clip, device) for clip in clips]
+    for each in sorted({dtype, *clip_dtypes}):
+        warn_of_emulation(each, device, announce or warnings.warn)
+    for clip, its in zip(clips, clip_dtypes, strict=True):
+        clip.network.visual.to(DTYPES[its])
     model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
-    own = {loss.kind: loss.load(s, device) for loss in LOSSES if loss.load and loss.wished(s)}
-    return Networks(model, text, own)
+    own = {loss.kind: loss.load(s, device, announce) for loss in LOSSES if loss.load and loss.wished(s)}
+    return Networks(model, text, own, tuple(more))
+
+
+def _named(clip: str) -> tuple[str, str | None]:
+    """A further CLIP's name and its weights."""
+    name, _, pretrained = clip.partition(",")
+    return name.strip(), pretrained.strip() or None
 
 
 def choice(s: Settings) -> str:
@@ -61,4 +73,5 @@ def choice(s: Settings) -> str:
 
 
 def _text(clip: CLIP, s: Settings) -> TextDirection:
-    return text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates)
+    shown = [pictures.take(image, PICTURE_SIDE) for image in s.style_images]
+    return text_direction(clip, s.prompts, s.source_prompt, s.prompt_weights, s.templates, shown, s.style_weights)

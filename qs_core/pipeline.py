@@ -11,13 +11,14 @@ from torch import Tensor
 from . import pictures
 from .errors import InputError
 from .features.weights import Announce
+from .losses.base import Term
 from .modes import each_in_plain_mode
 from .networks import Networks, load
 from .randomness import batch_seeds
 from .report import Log
 from .samplers import Step
 from .settings import Settings, make_terms
-from .stylizer import Stylizer, complete, default_size
+from .stylizer import Stylizer, complete, default_size, require_restarts
 from .transfer import count_steps, step_function
 
 Tell = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
@@ -41,7 +42,7 @@ class Restyled:
 
 def stylize(
     images: Source | Sequence[Source],
-    prompt: str | Sequence[str],
+    prompt: str | Sequence[str] = (),
     *,
     mask: Source | Sequence[Source] | None = None,
     progress: Tell | None = None,
@@ -57,7 +58,8 @@ def stylize(
     `mask`, one for all pictures or one for each, is white where they are restyled and black where they stay as they
     are: any of these forms, (H, W) in [0, 1], of its picture's aspect. `announce` is given a sentence
     before each download that the chosen CLIP needs. A `stylizer` given to several calls loads the same networks once
-    and inverts the same picture once.
+    and inverts the same picture once. `style_images` among the options are pictures of any form whose style is taken,
+    beside or in place of a prompt.
     Raises InputError for bad input, NonFiniteError where sampling diverges, MemoryShortage for want of memory.
     """
     single = pictures.is_one(images)
@@ -112,7 +114,7 @@ def restyle_one(
     original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
     blend = prepared.blend(s.strength, _open_mask(mask, *original.shape[-2:]))
-    terms = make_terms(s, networks.model, networks.text, *prepared.source.shape[-2:], networks.of_losses)
+    terms = _terms(s, networks, *prepared.source.shape[-2:])
     log = Log(s, load_seconds)
     sources = prepared.source.expand(len(seeds), -1, -1, -1)
 
@@ -129,7 +131,7 @@ def restyle_one(
         if reached.last:
             shown = blend.shown(prepared.frame, s.output_size)
             report = log.report(inversion, networks.text.clip, reached, shown)
-            finished = prepared.finish(reached.picture, blend, s.output_size)
+            finished = prepared.finish(reached.picture, blend, s.output_size, networks.text.colours(s.colour_transfer))
             for picture, seed in zip(finished, seeds[reached.rows], strict=True):
                 yield Restyled(picture, number, seed, log.with_settings(report, seed))
 
@@ -137,11 +139,17 @@ def restyle_one(
 def refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> None:
     """Raises InputError for settings of the walk, and pictures of these sizes (height, width), that cannot be."""
     count_steps(networks.model.schedule(s.steps), s.skip, s.start)
-    step_function(s.sampler, s.eta)
+    step_function(s.sampler, s.eta, s.first_step_repeats)
     short = s.size or default_size(networks.model)
     fitted = {pictures.fitted_size(*size, short, networks.model.multiple, s.fit) for size in sizes}
     for size in fitted:
-        make_terms(s, networks.model, networks.text, *size, networks.of_losses)
+        terms = _terms(s, networks, *size)
+        if s.restarts:
+            require_restarts(s.start == "noised", terms)
+
+
+def _terms(s: Settings, networks: Networks, height: int, width: int) -> tuple[Term, ...]:
+    return make_terms(s, networks.model, networks.text, height, width, networks.of_losses, networks.more)
 
 
 def _match(masks: Sequence[Source], count: int) -> list[Source | None]:

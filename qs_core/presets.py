@@ -28,7 +28,8 @@ class Preset:
 
     def settings(self) -> dict:
         """Keyword arguments of `Settings`, a new dict each time."""
-        return {"prompts": (self.prompt,), "source_prompt": self.source_prompt, **self.overrides}
+        prompts = (self.prompt,) if self.prompt else ()
+        return {"prompts": prompts, "source_prompt": self.source_prompt, **self.overrides}
 
 
 # What ZeCon's code does whatever the style: DDIM inversion taken as noise, DDPM back, anchors anywhere.
@@ -93,25 +94,60 @@ OTHERWISE = {
 }
 
 
+# What DiffuseIT's commands for phrases and for pictures share. Its walk begins one state below ours: skip is its own 40
+# or 80 and one more.
+DIFFUSEIT_WALK = {
+    "start": "noised",
+    "sampler": "ddpm",
+    "first_step_repeats": 10,
+    "restarts": 5,
+    "clip_directional": 0.0,
+    "clip_global": 0.0,
+    "crops": 8,
+    "crop_area": (0.8, 1.0),
+    "augmentation": "diffuseit",
+    "vit_structure": 1000.0,
+    "vit_contrastive": 200.0,
+    "vit_divergence": 100.0,
+    "contrastive": 0.0,
+    "mse": 0.0,
+    "range": 200.0,
+    "trust_radius": 0.0,
+}
+OF_DIFFUSEIT = (
+    "It reads DINO's ViT (--vit and its weights), for which the guiding CLIP's own transformer stands in, and several "
+    "CLIPs together. It begins anew without end. For faces it adds identity 100 and restart_above 0.0005. On the "
+    "built-in networks little of the photo is left: there take start inverted, sampler ddim, trust_radius 0.1, "
+    "first_step_repeats 1 and restarts 0."
+)
+
+
 def _papers() -> list[Preset]:
     readme = _zecon(
         "a sketch with crayon (ZeCon README)", "a sketch with crayon", README, (10_000, 20_000, 500, 5000, 100, 0.3, 25)
     )
-    diffuseit = Preset(
+    by_phrase = Preset(
         "Black Leopard (DiffuseIT)",
         "Black Leopard",
         "Lion",
-        {"steps": "100", "skip": 40, "start": "noised", "sampler": "ddpm", "templates": True, "range": 200.0}
-        | {"crops": 8, "crop_area": (0.8, 1.0)},
+        {**DIFFUSEIT_WALK, "steps": "100", "skip": 41, "templates": True, "clip_target": 2000.0, "vit_regularize": 2.0},
         DIFFUSEIT,
-        "Its walk, text templates, number and size of crops, and range penalty. Its losses on a vision transformer are "
-        "not in this method; the other weights are the defaults.",
+        OF_DIFFUSEIT,
+    )
+    by_picture = Preset(
+        "a picture (DiffuseIT)",
+        "",
+        "photo",
+        {**DIFFUSEIT_WALK, "steps": "200", "skip": 81, "vit_style": 2000.0, "style_pixels": 3000.0}
+        | {"colour_transfer": 1.0},
+        DIFFUSEIT,
+        f"Give it a style picture. {OF_DIFFUSEIT}",
     )
     imagenet = [_zecon(f"{prompt} (ImageNet)", prompt, IMAGENET, row) for prompt, row in IMAGENET_ROWS.items()]
     ffhq = [
         _zecon(f"{prompt} (FFHQ)", prompt, FFHQ, row, OTHERWISE.get(prompt, "")) for prompt, row in FFHQ_ROWS.items()
     ]
-    return [readme, *imagenet, *ffhq, diffuseit]
+    return [readme, *imagenet, *ffhq, by_phrase, by_picture]
 
 
 STYLES = {  # that the built-in CLIP knows, each by a phrase

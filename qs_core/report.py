@@ -74,7 +74,8 @@ class Log:
 
     def with_settings(self, report: dict, seed: int) -> dict:
         """The report of one result."""
-        return {"settings": asdict(replace(self.settings, seed=seed, count=1)), **report}
+        shown = tuple(image if isinstance(image, str) else type(image).__name__ for image in self.settings.style_images)
+        return {"settings": asdict(replace(self.settings, seed=seed, count=1, style_images=shown)), **report}
 
 
 def masked(blend: float | Tensor, strength: float) -> float | None:

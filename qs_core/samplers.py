@@ -68,15 +68,19 @@ def sample(
     step: StepFunction,
     guide: Guide | None = None,
     generators: Generators | None = None,
+    repeats: int = 1,
 ) -> Iterator[Step]:
     """From `x` at state `start` down to state 0, each step by the prediction and the gradient that `guide` gives.
 
     Without a guide the model's prediction is taken as it is. The last transition adds no noise, so the picture of state
     0 is the guided mean itself; every guidance that is computed reaches it. `generators` (one per picture) are needed
     by steps that draw noise. Raises NonFiniteError where a value is NaN or infinite.
+
+    `repeats` is how often the first step is made, with `renoise` between (DiffuseIT's resampling); a walk has
+    `walk_length` steps.
     """
     guide = guide or unguided(model, schedule)
-    for i in range(start, 0, -1):
+    for number, i in enumerate([start] * (repeats - 1) + list(range(start, 0, -1)), 1):
         guided = guide(x, i)
         noise = None if generators is None or i == 1 else normal(x, generators)
         with torch.no_grad():
@@ -84,6 +88,22 @@ def sample(
         guided.checks.add(x, "the step")
         guided.checks.settle()
         yield Step(i - 1, x, guided.prediction.x0, guided.losses, guided.ratio)
+        if number < repeats:
+            x = renoise(schedule, x, normal(x, generators), i - 1)
+
+
+def walk_length(start: int, repeats: int = 1) -> int:
+    """How many steps `sample` yields."""
+    return start + repeats - 1
+
+
+def renoise(schedule: Schedule, x: Tensor, noise: Tensor, i: int) -> Tensor:
+    """√(1-β_i)·x + √β_i·noise, from the state i towards the one above.
+
+    Faithful: β_{i+1} would lead to its very level; with β_i, as in DiffuseIT, it is a little less noisy.
+    """
+    beta = float(schedule.betas[i])
+    return math.sqrt(1 - beta) * x + math.sqrt(beta) * noise
 
 
 def unguided(model: Model, schedule: Schedule) -> Guide:

@@ -1,9 +1,10 @@
 """Every setting of one run, with its default, and the terms it asks for."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, make_dataclass
 from functools import partial
+from os import PathLike
 from typing import Any
 
 from torch.nn import Module
@@ -14,7 +15,7 @@ from .features.clip import TextDirection
 from .losses import LOSSES
 from .losses.base import Term
 from .losses.description import Setting
-from .pictures import OUTPUT_SIZES
+from .pictures import OUTPUT_SIZES, is_one
 from .protocol import Model
 
 OPTIONS = tuple(option for loss in LOSSES for option in loss.options)
@@ -33,14 +34,18 @@ class Settings(LossSettings):
     has seen few pictures; DDIM with half the noise keeps it.
     """
 
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] = ()
     prompt_weights: tuple[float, ...] = ()
     source_prompt: str = "photo"
     templates: bool = False
+    style_images: tuple[Any, ...] = ()  # pictures whose style is taken, in any form that `pictures.take` reads
+    style_weights: tuple[float, ...] = ()  # of these, beside the prompts' own; 1 each by default
+    colour_transfer: float = 0.5  # from 0, the photo's palette, to 1, the style pictures'; without these it is idle
     model: str = "demo"
     model_options: dict | None = None  # of `load_model`: what the checkpoint's shapes cannot tell, and class_label
     clip: str = "demo"
     clip_pretrained: str | None = None
+    more_clips: tuple[str, ...] = ()  # further ones that guide as well, as the first: NAME or NAME,WEIGHTS
     size: int | None = None  # short side; the model's training size if None, three times that for the built-in one
     fit: str = "pad"
     output_size: str = "network"
@@ -49,6 +54,11 @@ class Settings(LossSettings):
     start: str = "inverted"
     sampler: str = "ddim"
     eta: float = 0.5
+    first_step_repeats: int = 1  # how often the first step is made, noised again between; DiffuseIT's is 10
+    restarts: int = (
+        0  # at most so many, with other noise, where the range loss is above the next; DiffuseIT's are endless
+    )
+    restart_above: float = 5e-5  # DiffuseIT's limit, before its weight of 200; for its FFHQ network 5e-4
     strength: float = 1.0  # from 0, the source itself, to 1
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
@@ -70,6 +80,9 @@ class Settings(LossSettings):
         give = partial(object.__setattr__, self)  # the usual way in a frozen dataclass
         give("prompts", values.phrases(self.prompts))
         give("prompt_weights", values.numbers("prompt_weights", self.prompt_weights))
+        several = (self.style_images,) if is_one(self.style_images) else self.style_images
+        give("style_images", tuple(str(each) if isinstance(each, PathLike) else each for each in several))
+        give("style_weights", values.numbers("style_weights", self.style_weights))
         give("steps", str(self.steps))
         give("seed", values.seed(self.seed))
         for setting in fields(self):
@@ -78,10 +91,15 @@ class Settings(LossSettings):
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
-        for name in ("style", "content", "trust_radius"):
+        if not 0 <= self.colour_transfer <= 1:  # false for NaN as well
+            raise InputError(f"colour_transfer {self.colour_transfer}: 0 (the photo's colours) to 1 is needed.")
+        give("more_clips", values.phrases(self.more_clips))
+        if self.restarts < 0:
+            raise InputError(f"restarts {self.restarts}: 0 or more are needed.")
+        for name in ("style", "content", "trust_radius", "restart_above"):
             if not 0 <= getattr(self, name) < math.inf:  # false for NaN as well
                 raise InputError(f"{name} {getattr(self, name)}: a number from 0 on is needed.")
-        for name in ("count", "guidance_interval", "crop_chunk"):
+        for name in ("count", "guidance_interval", "crop_chunk", "first_step_repeats"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed.")
         if self.output_size not in OUTPUT_SIZES:
@@ -94,15 +112,16 @@ def make_terms(
     text: TextDirection,
     height: int,
     width: int,
-    networks: Mapping[str, Module] | None = None,
+    networks: Mapping[str, Module | None] | None = None,
+    more: Sequence[TextDirection] = (),
 ) -> tuple[Term, ...]:
     """The terms of a run on pictures of one size; `networks` are the losses' own, by their kind.
 
-    A loss whose network is not there has no term.
+    A loss whose network is not there has no term. With `more` CLIPs each has a term, with its part of the weight.
     """
-    own = networks or {}
-    return tuple(
-        loss.term(s, Setting(model, text, height, width, own.get(loss.kind)))
-        for loss in LOSSES
-        if not loss.load or loss.kind in own
-    )
+    own, terms = networks or {}, []
+    for loss in (loss for loss in LOSSES if not loss.load or loss.kind in own):
+        texts = [text, *more] if loss.takes_text else [text]
+        each = [loss.term(s, Setting(model, one, height, width, own.get(loss.kind))) for one in texts]
+        terms += [term.shared(len(each)) for term in each] if len(each) > 1 else each
+    return tuple(terms)

@@ -16,16 +16,19 @@ from torch import Tensor
 
 from . import networks, pictures
 from .blend import BlendMap
+from .colour import Colours
+from .errors import InputError
 from .features.weights import Announce
 from .guidance import BoundTerm, Guidance, bind
 from .host import LOCAL, Host
 from .losses.base import Term
+from .losses.pixel import Range
 from .memory import MemoryPolicy, in_portions
 from .networks import Networks
 from .pictures import Frame
 from .protocol import Model
 from .randomness import named
-from .samplers import Step
+from .samplers import Step, walk_length
 from .settings import Settings
 from .transfer import Inversion, begin, count_steps, restyle, step_function
 from .trust_region import TrustRegion
@@ -60,9 +63,15 @@ class Prepared:
             return BlendMap(strength, strength)
         return BlendMap(strength * mask, strength * pictures.fit_mask(mask, *self.fitting))
 
-    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str) -> Tensor:
-        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0."""
-        result, fitted = self.frame.restore(drawn.detach(), output_size).float().cpu(), self.source
+    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str, colours: Colours | None = None) -> Tensor:
+        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0.
+
+        `colours` are given to it in the share of the blend map.
+        """
+        drawn = drawn.detach().float().cpu()
+        if colours:
+            drawn = colours.give(drawn, self.source, blend.fitted)
+        result, fitted = self.frame.restore(drawn, output_size), self.source
         if self.unit:
             result, fitted = ((result + 1) / 2).clamp(0, 1), (fitted + 1) / 2
         source = self.frame.source(self.original, fitted, output_size).clamp(0 if self.unit else -1, 1)
@@ -171,33 +180,46 @@ class Stylizer:
         if self.inversions and start != "noised":
             self._cache = dict(list({**self._cache, **known}.items())[-self.inversions :])  # the oldest go first
         reached = len(schedule) - skip - (start == "zecon")
-        return Inversion(model, schedule, source, torch.stack([known[key] for key in keys]), reached)
+        x_t = torch.stack([known[key] for key in keys])
+        return Inversion(model, schedule, source, x_t, reached, noised=start == "noised")
 
     def guide(
         self, inversion: Inversion, terms: Sequence[Term], s: Settings, seeds: Sequence[int], blend: BlendMap
     ) -> Generator[Progress, None, Tensor]:
         """Walk from the inversion back to pictures (B, 3, H, W), guided by the terms; of the settings it takes how.
 
-        The terms' tensors are on the model's device.
+        The terms' tensors are on the model's device. With `restarts` a picture begins anew, with other noise, where the
+        range loss of a step is above `restart_above`, so many times at most; the last try is taken as it comes.
+        Raises InputError for restarts of a walk that does not begin at plain noise, or has no range loss.
         """
-        step, done = step_function(s.sampler, s.eta), []
+        step, done = step_function(s.sampler, s.eta, s.first_step_repeats), []
+        if s.restarts:
+            require_restarts(inversion.noised, terms)
 
         def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
             part, its_seeds = inversion.part(rows).on(inversion.model.device), seeds[rows]
-            bound = bind(terms, part.source, its_seeds, part.clean)
-            guidance = Guidance(
-                part.model, part.schedule, bound, policy, s.through_unet, s.guidance_interval, part.start
-            )
-            guide = guidance
-            if s.trust_radius:
-                guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius)
             noise, its_blend = named(its_seeds, "noise"), blend.part(rows).fitted
-            for number, reached in enumerate(restyle(part, step, guide, noise, its_blend), 1):
-                yield Progress(rows, number, part.start, reached, part.model, policy, bound)
+            others, total = named(its_seeds, "restart"), walk_length(part.start, s.first_step_repeats)
+            for left in range(s.restarts, -1, -1):
+                bound = bind(terms, part.source, its_seeds, part.clean)
+                guidance = Guidance(
+                    part.model, part.schedule, bound, policy, s.through_unet, s.guidance_interval, part.start
+                )
+                guide = guidance
+                if s.trust_radius:
+                    guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius)
+                steps = restyle(part, step, guide, noise, its_blend, s.first_step_repeats)
+                for number, reached in enumerate(steps, 1):
+                    if left and number > s.first_step_repeats and _left_range(reached, s.restart_above):
+                        break
+                    yield Progress(rows, number, total, reached, part.model, policy, bound)
+                else:
+                    return
+                part = part.drawn_anew(others)
 
         estimate = partial(guidance_bytes, inversion.model, terms, s.through_unet)
         policy = partial(MemoryPolicy, self.host, s.crop_chunk, s.gradient_checkpointing)
-        for progress in self._portions(inversion.source, estimate, walk, policy):
+        for progress in self._portions(inversion.source, estimate, walk, policy, singly=s.restarts > 0):
             yield progress
             if progress.last:
                 done.append(progress.picture.cpu())
@@ -209,10 +231,24 @@ class Stylizer:
         estimate: Callable[[int, int, int], int],
         walk: Callable[[slice, MemoryPolicy], Iterator[Progress]],
         policy: Callable[[], MemoryPolicy],
+        singly: bool = False,
     ) -> Iterator[Progress]:
         batch, _, height, width = source.shape
         need = partial(estimate, height=height, width=width)
-        return in_portions((batch, height, width), need, self.model.device, walk, policy)
+        return in_portions((batch, height, width), need, self.model.device, walk, policy, singly)
+
+
+def require_restarts(noised: bool, terms: Sequence[Term]) -> None:
+    """Raises InputError where a walk cannot begin anew, or nothing says when."""
+    if not noised:
+        raise InputError("Restarts draw other noise, and this walk begins at an inverted picture. Take start noised.")
+    if not any(term.active and term.loss.name == Range.name for term in terms):
+        raise InputError("Restarts go by the range loss, and its weight is 0. Raise it, or give 0 restarts.")
+
+
+def _left_range(reached: Step, most: float) -> bool:
+    """Whether the range loss of a step says that its picture, one alone, is to begin anew."""
+    return Range.name in reached.losses and bool((reached.losses[Range.name] > most).any())
 
 
 def guidance_bytes(model: Model, terms: Sequence[Term], through_unet: bool, batch: int, height: int, width: int) -> int:

@@ -30,6 +30,7 @@ class Inversion:
     x_t: Tensor
     start: int
     clean: Tensor | None = None
+    noised: bool = False  # whether x_t is plain noise on the clean state, which can be drawn anew
 
     def __post_init__(self):
         if self.clean is None:
@@ -38,6 +39,11 @@ class Inversion:
     def part(self, rows: slice) -> "Inversion":
         """That of some pictures of the batch."""
         return replace(self, source=self.source[rows], x_t=self.x_t[rows], clean=self.clean[rows])
+
+    def drawn_anew(self, generators: Generators) -> "Inversion":
+        """The same with other noise."""
+        noise = normal(self.clean, generators)
+        return replace(self, x_t=self.schedule.diffuse(self.clean, noise, self.start))
 
     def on(self, device: torch.device) -> "Inversion":
         """The inversion with its tensors on a device."""
@@ -78,8 +84,13 @@ def count_steps(schedule: Schedule, skip: int, start: str) -> int:
     return 1 if start == "noised" else len(schedule) - skip + (start == "zecon")
 
 
-def step_function(sampler: str, eta: float = 0.0) -> StepFunction:
-    """The reverse step by name: "ddpm", or "ddim" with eta. Raises InputError for another name or eta outside 0 … 1."""
+def step_function(sampler: str, eta: float = 0.0, repeats: int = 1) -> StepFunction:
+    """The reverse step by name: "ddpm", or "ddim" with eta.
+
+    Raises InputError for another name, eta outside 0 … 1, and a first step that is repeated otherwise than in ddpm.
+    """
+    if repeats > 1 and sampler != "ddpm":
+        raise InputError(f"first_step_repeats {repeats} works with the sampler ddpm alone. Choose it, or give 1.")
     if sampler not in SAMPLERS:
         raise InputError(f"Sampler {sampler!r} is unknown; choose one of {', '.join(SAMPLERS)}.")
     if not 0 <= eta <= 1:
@@ -93,6 +104,7 @@ def restyle(
     guide: Guide | None,
     generators: Generators,
     strength: float | Tensor = 1.0,
+    repeats: int = 1,
 ) -> Iterator[Step]:
     """Walk from the inversion's state back to state 0 as `guide` bends it; the last step's `x` is the clean state.
 
@@ -102,7 +114,7 @@ def restyle(
     i = inversion
     if isinstance(strength, Tensor) or strength != 1:
         step = blended(step, inversion, strength)
-    return sample(i.model, i.schedule, i.x_t, i.start, step, guide, generators)
+    return sample(i.model, i.schedule, i.x_t, i.start, step, guide, generators, repeats)
 
 
 def blended(step: StepFunction, inversion: Inversion, strength: float | Tensor) -> StepFunction:

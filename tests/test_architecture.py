@@ -14,7 +14,7 @@ PACK = {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in FILE
 RANKS = {
     -2: "errors modes paths speech values",
     -1: "reading/*",
-    0: "randomness demo checkpoints/* pictures finite",
+    0: "randomness demo checkpoints/* pictures finite colour",
     1: "schedule anchors crops unets/* features/* host blend",
     2: "checkpoints/specification protocol memory precision",
     3: "losses/* model samplers",

@@ -10,9 +10,11 @@ from open_clip.transformer import QuickGELU
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from torch import Tensor
 from torch.nn import Module
-from torch.nn.functional import normalize
+from torch.nn.functional import interpolate, normalize
 
+from ..colour import Colours, palette
 from ..errors import InputError
+from ..pictures import SMALLEST
 from . import tower
 from .pixels import standardise
 
@@ -30,6 +32,8 @@ class PictureTower(Module):
 
 
 PLAIN = (open_clip.CLIP, open_clip.CustomTextCLIP, PictureTower)  # whose picture embedding is what the tower gives
+
+PICTURE_SIDE = 512  # the short side at which a style picture is looked at, at most
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,24 @@ class CLIP:
             return tower.embed(self.network.visual, normalised).float()
         return self.network.encode_image(normalised).float()
 
+    def look(self, pictures: Tensor) -> tower.Tokens:
+        """Keys and class token of the picture tower's last block, of (n, 3, H, W) in [-1, 1] squashed to its square.
+
+        Raises InputError where the tower is no vision transformer that `tower` knows.
+        """
+        self.require_transformer()
+        square = (self.image_size, self.image_size)
+        small = interpolate(pictures, square, mode="bilinear", antialias=True, align_corners=False)
+        return tower.look(self.network.visual, standardise(small, self.mean, self.std).to(self.dtype))
+
+    def require_transformer(self) -> None:
+        """Raises InputError where the picture tower is no vision transformer that `tower` knows."""
+        if not tower.readable(self.network.visual):
+            raise InputError(
+                f"The picture tower of {self.name} is no vision transformer whose keys can be read. Take another CLIP, "
+                "such as ViT-B-16, or give a ViT's weights."
+            )
+
     def graph_bytes(self, views: int) -> int:
         """About what it keeps for a gradient through so many views.
 
@@ -93,12 +115,16 @@ class CLIP:
 
         Raises InputError for an empty phrase, one that the tokenizer must cut, and words a closed vocabulary lacks.
         """
+        embeddings = self.sentences(phrase, templates)
+        return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
+
+    def sentences(self, phrase: str, templates: bool = False) -> Tensor:
+        """(n, D) float32 embeddings of the phrase, or of the templates' sentences around it; errors as above."""
         texts = [template(phrase) for template in OPENAI_IMAGENET_TEMPLATES] if templates else [phrase]
         self.check(phrase, texts)
         tokens = self.tokenizer(texts).to(self.device)
         with torch.no_grad():
-            embeddings = self.network.encode_text(tokens).float()
-        return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
+            return self.network.encode_text(tokens).float()
 
     def check(self, phrase: str, texts: Sequence[str]) -> None:
         """Raises InputError for a phrase that would not be read whole in `texts`, or not be understood."""
@@ -145,7 +171,11 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class TextDirection:
-    """What phrases say to one CLIP: embeddings of the source (D,) and the targets (k, D), weights (k,) of sum 1."""
+    """What phrases and pictures say to one CLIP: embeddings of the source phrase (D,) and of the target phrases (k, D),
+    style pictures (3, H, W) in [-1, 1], and the weights of both, phrases first (k + pictures,), of sum 1.
+
+    Pictures are embedded by the loss, which knows its patches.
+    """
 
     clip: CLIP
     source: Tensor
@@ -153,6 +183,30 @@ class TextDirection:
     weights: Tensor
     source_prompt: str
     prompts: tuple[str, ...]
+    pictures: tuple[Tensor, ...] = ()
+    means: Tensor | None = None  # (1 + k, D): source and targets as plain means over templates, the same without these
+
+    def __post_init__(self):
+        if self.means is None:
+            object.__setattr__(self, "means", torch.cat([self.source[None], self.targets]))
+
+    def on(self, device: torch.device) -> "TextDirection":
+        """The same with its tensors on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("source", "targets", "weights", "means")}
+        return replace(self, **moved, pictures=tuple(picture.to(device) for picture in self.pictures))
+
+    def joined(self, pictures: Sequence[Tensor], weight: float) -> "TextDirection":
+        """The same with further style pictures (3, H, W), which count `weight` together, beside the 1 of the rest."""
+        share = torch.full((len(pictures),), weight / len(pictures)).to(self.weights)
+        weights = torch.cat([self.weights, share]) / (1 + weight)
+        shown = tuple(_shown(picture).to(weights.device) for picture in pictures)
+        return replace(self, pictures=(*self.pictures, *shown), weights=weights)
+
+    def colours(self, share: float) -> Colours | None:
+        """Those of the style pictures, in that share; None where there are none."""
+        if not self.pictures:
+            return None
+        return Colours(palette(self.pictures, self.weights[len(self.prompts) :].tolist()), share)
 
 
 def text_direction(
@@ -161,22 +215,50 @@ def text_direction(
     source_prompt: str = "photo",
     weights: Sequence[float] | None = None,
     templates: bool = False,
+    pictures: Sequence[Tensor] = (),
+    picture_weights: Sequence[float] | None = None,
 ) -> TextDirection:
-    """Embed the source phrase and one or several target phrases, whose weights (equal by default) are scaled to sum 1.
+    """Embed the source phrase and the target phrases, and take style pictures (3, H, W) in [-1, 1] along.
 
-    Raises InputError for no prompt, as many weights as prompts not given, or a weight sum that is not positive.
+    The weights of all, 1 by default, are scaled to sum 1. Raises InputError for neither prompt nor picture, as many
+    weights as prompts or pictures not given, a weight sum or a picture's weight that is not positive, and a picture
+    that is too small.
     """
-    if not prompts:
-        raise InputError("No prompt was given. Say what the picture should become, e.g. 'a sketch with crayon'.")
-    weights = [1.0] * len(prompts) if not weights else list(weights)
-    if len(weights) != len(prompts):
-        raise InputError(f"{len(prompts)} prompts have {len(weights)} weights; give one weight for each prompt.")
+    if not prompts and not pictures:
+        raise InputError(
+            "No prompt was given. Say what the picture should become, e.g. 'a sketch with crayon', or give a style "
+            "picture."
+        )
+    weights = [*_each("prompt", prompts, weights), *_each("style picture", pictures, picture_weights)]
     if any(prompt.strip() == source_prompt.strip() for prompt in prompts):
         raise InputError(f"The prompt {source_prompt!r} is what the picture is already; that gives no direction.")
     if not sum(weights) > 0:
         raise InputError(f"The prompt weights sum to {sum(weights)}; they need a sum above 0.")
+    if not all(weight > 0 for weight in weights[len(prompts) :]):
+        raise InputError("A style picture has a weight that is not above 0. Give 1, or leave the picture out.")
     share = torch.tensor(weights, dtype=torch.float32, device=clip.device) / sum(weights)
-    targets = torch.stack([clip.encode_text(prompt, templates) for prompt in prompts])
-    return TextDirection(
-        clip, clip.encode_text(source_prompt, templates), targets, share, source_prompt, tuple(prompts)
-    )
+    sentences = [clip.sentences(phrase, templates) for phrase in (source_prompt, *prompts)]
+    embedded = torch.stack([normalize(some, dim=-1).mean(0) if templates else some[0] for some in sentences])
+    means = torch.stack([some.mean(0) for some in sentences])
+    shown = tuple(_shown(picture).to(clip.device) for picture in pictures)
+    return TextDirection(clip, embedded[0], embedded[1:], share, source_prompt, tuple(prompts), shown, means)
+
+
+def _each(what: str, things: Sequence, weights: Sequence[float] | None) -> list[float]:
+    """A weight for each thing. Raises InputError for another number of them."""
+    weights = [1.0] * len(things) if not weights else list(weights)
+    if len(weights) != len(things):
+        raise InputError(f"{len(things)} {what}s have {len(weights)} weights; give one weight for each {what}.")
+    return weights
+
+
+def _shown(picture: Tensor) -> Tensor:
+    """A style picture (3, H, W), shrunk where it is larger than patches need. Raises InputError for too small a one."""
+    height, width = picture.shape[-2:]
+    if min(height, width) < SMALLEST:
+        raise InputError(f"The style picture is {width}x{height}; both sides need at least {SMALLEST} pixels.")
+    scale = PICTURE_SIDE / min(height, width)
+    if scale >= 1:
+        return picture
+    size = [round(side * scale) for side in picture.shape[-2:]]
+    return interpolate(picture[None], size, mode="bilinear", antialias=True, align_corners=False)[0]

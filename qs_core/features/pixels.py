@@ -1,9 +1,18 @@
-"""Pixels as frozen networks want them."""
+"""Pixels as frozen networks want them, and what transformers make of them."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Tokens(NamedTuple):
+    """What a vision transformer's last block has of pictures: the keys (n, tokens, D) of its attention, heads side by
+    side and the class token first, and the class token (n, D) after it, before the final norm."""
+
+    keys: Tensor
+    cls: Tensor
 
 
 def standardise(pictures: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.nn import Identity, Module
 from torch.nn.functional import conv2d, linear, scaled_dot_product_attention, silu
 
+from .pixels import Tokens
+
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 SHARPNESS = 1.702  # of QuickGELU, x·sigmoid(1.702·x)
 
@@ -42,6 +44,18 @@ def embed(visual: VisionTransformer, crops: Tensor) -> Tensor:
         x = _mlp(block, _attend(block, x, x))
     x = _mlp(last, _attend(last, x[:, :1], x))
     return visual.ln_post(x[:, 0]) @ visual.proj
+
+
+def look(visual: VisionTransformer, pictures: Tensor) -> Tokens:
+    """The keys of the last block, and the class token after it, before the last norm, of (n, 3, H, W) normalised."""
+    x = visual.ln_pre(_tokens(visual, pictures))
+    *blocks, last = _blocks(visual)
+    for block in blocks:
+        x = _mlp(block, _attend(block, x, x))
+    width, attention = x.shape[-1], last.attn
+    own = slice(width, 2 * width)  # of queries, keys and values
+    keys = product(last.ln_1(x), attention.in_proj_weight[own], attention.in_proj_bias[own])
+    return Tokens(keys.float(), _mlp(last, _attend(last, x[:, :1], x))[:, 0].float())
 
 
 def _blocks(visual: VisionTransformer) -> list[Module]:

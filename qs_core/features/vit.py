@@ -15,17 +15,19 @@ from timm.models import get_pretrained_cfg, is_model_in_modules
 from timm.models.vision_transformer import Attention
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.functional import interpolate
 
 from .. import checkpoints
 from ..errors import InputError
 from ..modes import loading
 from ..paths import expanded, is_file
-from .pixels import standardise
+from .pixels import Tokens, standardise
 from .weights import Announce, Download, cached, from_hub, load_exactly
 
 DINO, HUB = "vit_base_patch8_224.dino", "hub"
 FILES = ("model.safetensors", "pytorch_model.bin")
 PREFIXES = ("teacher.", "module.", "backbone.")  # of a network that was saved inside its training
+SIDE, LONGEST = 224, 480  # at which DiffuseIT reads pictures
 HEAD = ("head.weight", "head.bias")  # of a classifier, which is not read
 
 
@@ -50,17 +52,44 @@ class ViT(Module):
 
         Only the blocks before `layer` are run, and of that one its first norm and projection.
         """
-        block = self.network.blocks[self._index(layer)]
-        attention = block.attn
-        projected = attention.qkv(block.norm1(self._tokens(pictures, self._index(layer))))
-        keys = rearrange(projected, "b n (three h d) -> three b n h d", three=3, h=attention.num_heads)[1]
-        return rearrange(attention.k_norm(keys), "b n h d -> b n (h d)")
+        return self._keys(self._tokens(pictures, self._index(layer)), self._index(layer))
 
     def cls(self, pictures: Tensor) -> Tensor:
         """(B, D) class token after the last block, before the final norm, as Splice and DiffuseIT read it."""
         if self.network.cls_token is None:
             raise InputError(f"This ViT has no class token. Choose one that has, such as {DINO}.")
         return self._tokens(pictures, len(self.network.blocks))[:, 0]
+
+    def look(self, pictures: Tensor, side: int = SIDE, longest: int = LONGEST) -> Tokens:
+        """Keys and class token of the last block, of pictures resized to a short side of `side`, as DiffuseIT reads
+        them; both sides to multiples of the patch.
+
+        Faithful: plain bilinear sampling, as the torchvision of its time resized tensors; but pictures over 1.5 times
+        as large are averaged first, which it does not see.
+        """
+        short = min(pictures.shape[-2:])
+        scaled = (min(longest, extent * side / short) for extent in pictures.shape[-2:])
+        size = [max(1, round(extent / patch)) * patch for extent, patch in zip(scaled, self.patch, strict=True)]
+        coarse = short > 1.5 * side
+        small = interpolate(pictures, size, mode="bilinear", antialias=coarse, align_corners=False)
+        last = len(self.network.blocks) - 1
+        x = self._tokens(small, last)
+        if self.network.cls_token is None:
+            raise InputError(f"This ViT has no class token. Choose one that has, such as {DINO}.")
+        return Tokens(self._keys(x, last), self.network.blocks[last](x)[:, 0])
+
+    def graph_bytes(self, views: int) -> int:
+        """About what it keeps for a gradient through so many square pictures that `look` resizes; as a CLIP's."""
+        tokens = (SIDE // self.patch[0]) * (SIDE // self.patch[1]) + self.prefix
+        return views * 40 * tokens * self.network.embed_dim * len(self.network.blocks)
+
+    def _keys(self, x: Tensor, index: int) -> Tensor:
+        """The keys of block `index`, of the tokens that enter it."""
+        block = self.network.blocks[index]
+        attention = block.attn
+        projected = attention.qkv(block.norm1(x))
+        keys = rearrange(projected, "b n (three h d) -> three b n h d", three=3, h=attention.num_heads)[1]
+        return rearrange(attention.k_norm(keys), "b n h d -> b n (h d)")
 
     def _tokens(self, pictures: Tensor, depth: int) -> Tensor:
         """(B, N, D) after the first `depth` blocks."""

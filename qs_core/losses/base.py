@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from torch import Tensor
@@ -17,6 +17,9 @@ Values = Mapping[str, Tensor]  # name → (B,), one raw value per image
 class View:
     """What guidance shows to a loss: pictures (B, 3, H, W) in about [-1, 1], float32, and the estimate's state.
 
+    `number` counts the evaluations of a walk, so that one which is repeated for want of memory is known for the same;
+    `last` has each value (B,) of the one before, and at first those that a bound loss tells of its source.
+
     `estimate` is the picture of √(1-ᾱ)·x0 + (1-√(1-ᾱ))·x_t; `x0` that of the prediction, for a model with a codec the
     estimate's own; `t` the model's timestep, 0 … 999. `chunk` asks a loss that puts many crops through a network to
     hold the activations of so many of them at a time, all if None; the value is the same. `state` (B, C, h, w) is the
@@ -28,6 +31,8 @@ class View:
     t: int
     chunk: int | None = None
     state: Tensor | None = None
+    number: int = 0
+    last: Values = field(default_factory=dict)
 
     def __post_init__(self):
         if self.state is None:
@@ -35,7 +40,8 @@ class View:
 
 
 # One that heeds `chunk` has `views`, how many crops it makes of a picture, and `parts`, which maps a view to an
-# iterator over values that add up: the gradient of each is taken before the next is made.
+# iterator over values that add up: the gradient of each is taken before the next is made. One may have `of_source`,
+# values at the source, for losses that look at them.
 BoundLoss = Callable[[View], Values]
 
 
@@ -73,6 +79,12 @@ class Term:
     def active(self) -> bool:
         """Whether any weight is not zero."""
         return any(self.weight.values()) if isinstance(self.weight, Mapping) else self.weight != 0
+
+    def shared(self, parts: int) -> "Term":
+        """The same at its part of the weight."""
+        weight = self.weight
+        each = {k: v / parts for k, v in weight.items()} if isinstance(weight, Mapping) else weight / parts
+        return replace(self, weight=each)
 
     def weigh(self, values: Values) -> Tensor:
         """(B,) the weighted sum."""

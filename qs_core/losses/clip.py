@@ -1,6 +1,6 @@
 """The CLIP losses, global and directional: one loss with two values over the same random crops of the same view."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,9 +12,17 @@ from torch.nn.functional import cosine_similarity, interpolate, normalize, pad
 from ..crops import Crops, cut, homographies
 from ..features.clip import TextDirection
 from ..protocol import Model
-from ..randomness import Generators
+from ..randomness import Generators, seeded
 from .base import Loss, View
 from .description import Description, Option, Setting
+
+# DiffuseIT turns pieces about the picture's middle and fills its corners with black; here they are turned about their
+# own, and corners are mirrored.
+AUGMENTATIONS = {
+    "zecon": {},
+    "diffuseit": {"ratio": (0.9, 1.1), "degrees": 10.0, "shift": 0.0, "distortion": 0.0, "flip": 0.5},
+}
+PATCHES = 64  # at least so many of a picture tell its style
 
 
 def spherical_distance(image: Tensor, text: Tensor) -> Tensor:
@@ -42,22 +50,55 @@ class FinalCrops(NamedTuple):
 class CLIPLoss(Loss):
     """`clip_global` and `clip_directional`, each the mean over crops and the weighted sum over target phrases.
 
+    `clip_target` is DiffuseIT's: minus the product of a crop's embedding with the target, text - 0.4 source text + 0.2
+    source picture, all of unit length before and the target after (Kwon & Ye 2023, section 3.3).
+
     The source is encoded once, whole. Faithful: it is squashed to CLIP's square for that. Deviation: ZeCon encodes one
     copy of it per crop at each step, to the same end, and draws other crops for each of the two losses.
+
+    A style picture is a further target: the mean embedding of as many patches of it as there are crops, of their share
+    of the picture. Its direction begins at the mean of the source's patches, as does the crops' own.
     """
 
     name: ClassVar[str] = "clip"
     text: TextDirection
     crops: Crops = Crops()
     final: FinalCrops | None = None
+    targeted: bool = False  # whether `clip_target` is taken
 
     def against(self, source: Tensor, generators: Generators) -> "BoundCLIP":
         size = self.text.clip.image_size
         with torch.no_grad():
             whole = interpolate(source, (size, size), mode="bilinear", antialias=True, align_corners=False)
             origin = rearrange(self.text.clip.encode_image(whole), "b d -> b 1 1 d")
-        targets = rearrange(self.text.targets, "k d -> 1 1 k d")
-        return BoundCLIP(self, origin, targets, targets - self.text.source, generators)
+            # Where the crops' directions begin, the targets, and where the directions to these begin.
+            groups = [(origin, rearrange(self.text.targets, "k d -> 1 1 k d"), self.text.source)]
+            if self.text.pictures:
+                patches = rearrange(self._patches(source), "b d -> b 1 1 d")
+                groups.append((patches, rearrange(self._patches(self.text.pictures), "p d -> 1 1 p d"), patches))
+        shapes = [(len(source), 1, targets.shape[2], -1) for _, targets, _ in groups]
+        origins = [origin.expand(shape) for (origin, _, _), shape in zip(groups, shapes, strict=True)]
+        directions = [(to - begin).expand(shape) for (_, to, begin), shape in zip(groups, shapes, strict=True)]
+        targets = torch.cat([targets for _, targets, _ in groups], dim=2)
+        aims = self.aims(targets, rearrange(groups[0][0], "b 1 1 d -> b 1 d")) if self.targeted else None
+        return BoundCLIP(self, torch.cat(origins, 2), targets, torch.cat(directions, 2), generators, aims)
+
+    def aims(self, targets: Tensor, whole: Tensor) -> Tensor:
+        """(B, k, D) of unit length: DiffuseIT's targets, of (1, 1, k, D) and the whole source's embedding (B, 1, D)."""
+        means = torch.cat([self.text.means[1:], targets[0, 0, len(self.text.prompts) :]])
+        start, end = normalize(self.text.means[0], dim=-1), normalize(means, dim=-1)
+        return normalize(end - 0.4 * start + 0.2 * normalize(whole, dim=-1), dim=-1)
+
+    def _patches(self, pictures: Iterable[Tensor]) -> Tensor:
+        """(n, D) mean embedding of each picture's patches; the same places in every picture of a size."""
+        crops, clip = replace(self.crops, number=max(self.crops.number, PATCHES)), self.text.clip
+        means = []
+        for picture in pictures:
+            matrices = homographies(crops, *picture.shape[-2:], seeded([0]))
+            parts = matrices.split(self.crops.number, dim=1)
+            cuts = (cut(picture[None], some, clip.image_size, crops.area) for some in parts)
+            means.append(torch.cat([clip.encode_image(some) for some in cuts]).mean(0))
+        return torch.stack(means)
 
     def graph_bytes(self, model: Model, batch: int, height: int, width: int) -> int:
         """What CLIP keeps for one picture's crops: it sees one picture's at a time."""
@@ -74,13 +115,23 @@ class CLIPLoss(Loss):
 
 @dataclass(frozen=True)
 class BoundCLIP:
-    """The loss bound to a source: its embedding (B, 1, 1, D), the targets' and the directions to them (1, 1, k, D)."""
+    """The loss bound to a source: its embedding for each target (B, 1, k, D), the targets' (1, 1, k, D), and the
+    directions to them (B, 1, k, D)."""
 
     loss: CLIPLoss
     origin: Tensor
     targets: Tensor
     direction: Tensor
     generators: Generators
+    aims: Tensor | None = None
+
+    @property
+    def of_source(self) -> dict[str, Tensor]:
+        """`clip_target` at the source, seen whole."""
+        if self.aims is None:
+            return {}
+        whole = normalize(self.origin[:, 0, 0], dim=-1)
+        return {"clip_target": -(torch.einsum("bd,bkd->bk", whole, self.aims) @ self.loss.text.weights)}
 
     @property
     def views(self) -> int:
@@ -102,18 +153,22 @@ class BoundCLIP:
         matrices = homographies(crops, height, width, self.generators)
         for row, (one, its) in enumerate(zip(view.estimate.split(1), matrices.split(1), strict=True)):
             for some in its.split(view.chunk or crops.number, dim=1):
-                values = self._part(one, some, self.origin[row], crops.number)
+                values = self._part(one, some, row, crops.number)
                 yield {name: pad(value[None], (row, len(matrices) - row - 1)) for name, value in values.items()}
 
-    def _part(self, picture: Tensor, matrices: Tensor, origin: Tensor, number: int) -> dict[str, Tensor]:
-        """(1, 3, H, W), (1, m, 3, 3) of so many crops in all → each value's part, a scalar."""
+    def _part(self, picture: Tensor, matrices: Tensor, row: int, number: int) -> dict[str, Tensor]:
+        """(1, 3, H, W), (1, m, 3, 3) of so many crops in all, and the picture's row → each value's part, a scalar."""
         loss = self.loss
         crops = cut(picture, matrices, loss.text.clip.image_size, loss.crops.area)
         image = rearrange(loss.text.clip.encode_image(crops), "n d -> n 1 d")
-        return {
+        found = {
             "clip_global": loss.mean(spherical_distance(image, self.targets[0]), number),
-            "clip_directional": loss.mean(directional_distance(image - origin, self.direction[0]), number),
+            "clip_directional": loss.mean(directional_distance(image - self.origin[row], self.direction[row]), number),
         }
+        if self.aims is not None:
+            products = normalize(image, dim=-1) @ self.aims[row].T
+            found["clip_target"] = -loss.mean(rearrange(products, "n 1 k -> n k"), number)
+        return found
 
 
 def final_crops(settings: Any, model: Model) -> FinalCrops | None:
@@ -126,7 +181,8 @@ def final_crops(settings: Any, model: Model) -> FinalCrops | None:
 
 
 def _make(settings: Any, setting: Setting) -> CLIPLoss:
-    return CLIPLoss(setting.text, Crops(settings.crops, settings.crop_area), final_crops(settings, setting.model))
+    crops = Crops(settings.crops, settings.crop_area, **AUGMENTATIONS[settings.augmentation])
+    return CLIPLoss(setting.text, crops, final_crops(settings, setting.model), settings.clip_target != 0)
 
 
 CLIP_LOSS = Description(
@@ -170,6 +226,25 @@ CLIP_LOSS = Description(
             step=0.01,
             metavar="MIN,MAX",
             parse=tuple,
+        ),
+        Option(
+            "clip_target",
+            "weight",
+            0.0,
+            "weight: pull to the phrase less the source phrase, as DiffuseIT",
+            "Pull to the text, less 0.4 of the source text, plus 0.2 of the photo, as DiffuseIT does.",
+            advanced=True,
+            appended=True,
+        ),
+        Option(
+            "augmentation",
+            "choice",
+            "zecon",
+            "how pieces are warped",
+            "How pieces are warped. zecon: turned and seen in perspective. diffuseit: turned a little, or mirrored.",
+            choices=tuple(AUGMENTATIONS),
+            advanced=True,
+            appended=True,
         ),
         Option(
             "final_crops",

@@ -9,6 +9,7 @@ import torch
 from .. import values
 from ..errors import InputError
 from ..features.clip import TextDirection
+from ..features.weights import Announce
 from ..protocol import Model
 from .base import Loss, Term
 
@@ -38,6 +39,7 @@ class Option:
     metavar: str = "W"
     parse: Callable[[Any], Any] | None = None
     advanced: bool = False
+    role: Literal["style", "content", ""] | None = None  # of a weight, where it is not its loss's
     appended: bool = False
     widget_default: Any = None  # another one than the library's
 
@@ -69,7 +71,8 @@ class Description:
 
     `kind` is the loss's name, `node`, `title`, `text` and `aliases` are its node's. `role` says which dial
     multiplies its weights. `make` gives the loss for settings; `check` refuses what no picture is needed to
-    refuse; `load` gives its own network for settings on a device. `takes_text`: its node has an input for a text of its
+    refuse; `load` gives its own network for settings on a device, and tells of a download;
+    None where the guiding CLIP stands in. `takes_text`: its node has an input for a text of its
     own.
     """
 
@@ -82,7 +85,7 @@ class Description:
     aliases: tuple[str, ...]
     role: Literal["style", "content", ""] = ""
     check: Callable[[Any], object] = lambda settings: None
-    load: Callable[[Any, torch.device], torch.nn.Module] | None = None
+    load: Callable[[Any, torch.device, Announce | None], torch.nn.Module | None] | None = None
     takes_text: bool = False
     names: tuple[str, ...] = field(init=False)
     weights: tuple[str, ...] = field(init=False)
@@ -90,6 +93,12 @@ class Description:
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(option.name for option in self.options))
         object.__setattr__(self, "weights", tuple(o.name for o in self.options if o.kind == "weight"))
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The dial that multiplies each weight."""
+        weights = (option for option in self.options if option.kind == "weight")
+        return {option.name: self.role if option.role is None else option.role for option in weights}
 
     def wished(self, settings: Any) -> bool:
         """Whether any weight is not zero."""
@@ -102,6 +111,6 @@ class Description:
         back by H·W/256².
         """
         scale = setting.height * setting.width / REFERENCE_AREA
-        scale *= getattr(settings, self.role) if self.role else 1.0
-        weights: Mapping[str, float] = {name: scale * getattr(settings, name) for name in self.weights}
+        dials = {name: getattr(settings, role) if role else 1.0 for name, role in self.roles.items()}
+        weights: Mapping[str, float] = {name: scale * dials[name] * getattr(settings, name) for name in self.weights}
         return Term(weights if len(weights) > 1 else weights[self.kind], self.make(settings, setting))

@@ -59,5 +59,5 @@ VGG_LOSS = Description(
     ),
     aliases=("vgg loss", "perceptual loss", "content loss", "VGG19", "feature loss"),
     role="content",
-    load=lambda settings, device: load_vgg(settings.vgg_weights, device=device),
+    load=lambda settings, device, announce: load_vgg(settings.vgg_weights, device=device),
 )

@@ -5,15 +5,20 @@ import torch
 
 from qs_core.anchors import Anchors, Attention, route_at
 from qs_core.crops import Crops, cut, homographies
+from qs_core.features import arcface
+from qs_core.features.arcface import ArcFace
 from qs_core.features.clip import text_direction
 from qs_core.features.vgg import VGG19
 from qs_core.losses.base import Term, View
-from qs_core.losses.clip import CLIPLoss, directional_distance, spherical_distance
+from qs_core.losses.clip import AUGMENTATIONS, CLIPLoss, directional_distance, spherical_distance
 from qs_core.losses.contrastive import Contrastive, patch_nce
+from qs_core.losses.identity import Identity
 from qs_core.losses.perceptual import VGGContent
 from qs_core.losses.pixel import MSE, Range
+from qs_core.losses.vit import ViTLoss
 from qs_core.randomness import seeded
 
+OF_VIT = ("vit_structure", "vit_contrastive", "vit_divergence", "vit_style", "style_pixels")
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
 BATCH = {"rtol": 1e-4, "atol": 1e-6}  # float32 sums in another order
 
@@ -38,7 +43,20 @@ def losses(learned, tiny_clip):
         "contrastive local": Contrastive(encode, Anchors("local", 32, frozenset(range(4)), Attention("sqrt", 0.5))),
         "contrastive local_global": Contrastive(encode, Anchors("local_global", 32, frozenset({0, 3}))),
         "clip": CLIPLoss(text, Crops(8, (0.1, 0.5))),
+        "clip of a phrase and a picture": CLIPLoss(
+            text.joined([torch.rand(3, 40, 24) * 2 - 1], 2.0), Crops(8, (0.1, 0.5))
+        ),
+        "clip target": CLIPLoss(text, Crops(8, (0.6, 1.0), **AUGMENTATIONS["diffuseit"]), targeted=True),
+        "identity": Identity(face()),
+        **{name: ViTLoss(tiny_clip, frozenset([name]), [torch.rand(3, 40, 24) * 2 - 1], [1.0]) for name in OF_VIT},
     }
+
+
+def face() -> ArcFace:
+    """An ArcFace of one unit a group, with random weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arcface, "GROUPS", tuple((width, 1) for width, _ in arcface.GROUPS))
+        return ArcFace().eval().requires_grad_(False)
 
 
 NAMES = (
@@ -50,8 +68,12 @@ NAMES = (
     "contrastive local",
     "contrastive local_global",
     "clip",
+    "clip of a phrase and a picture",
+    "clip target",
+    "identity",
+    *OF_VIT,
 )
-LEAST_AT_THE_SOURCE = NAMES[:7]
+LEAST_AT_THE_SOURCE = (*NAMES[:7], "vit_structure", "vit_contrastive", "identity")
 
 
 def value(loss, source, image, seeds=(0,)) -> torch.Tensor:
@@ -95,7 +117,7 @@ class TestEveryLoss:
 
     def test_pictures_need_not_be_square(self, losses, picture, name):
         source, image = picture(1, height=16, width=40), 1.5 * picture(2, height=16, width=40)
-        assert value(losses[name], source, image).item() > 0
+        assert (value(losses[name], source, image).item() > 0) != (name == "vit_divergence")
 
 
 @pytest.mark.parametrize("name", LEAST_AT_THE_SOURCE)

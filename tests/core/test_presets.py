@@ -28,9 +28,9 @@ TABLE = {
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name):
     s = Settings(**preset(name))
-    assert PRESETS[name].name == name and s.prompts == (PRESETS[name].prompt,)
+    assert PRESETS[name].name == name and s.prompts == tuple(filter(None, [PRESETS[name].prompt]))
     assert count_steps(make_schedule(s.steps), s.skip, s.start) > 0
-    step_function(s.sampler, s.eta)
+    step_function(s.sampler, s.eta, s.first_step_repeats)
 
 
 @pytest.mark.parametrize("name, row", TABLE.items())
@@ -45,7 +45,7 @@ def test_rows_of_the_table(name, row):
 def test_how_many_there_are_of_each_source():
     count = {source: sum(p.source == source for p in PRESETS.values()) for source in (README, IMAGENET, FFHQ)}
     assert count == {README: 1, IMAGENET: 11, FFHQ: 10}
-    assert sum(p.source == DIFFUSEIT for p in PRESETS.values()) == 1
+    assert sum(p.source == DIFFUSEIT for p in PRESETS.values()) == 2
     assert {p.source for p in PRESETS.values()} == {README, IMAGENET, FFHQ, DIFFUSEIT, BUILT_IN}
 
 

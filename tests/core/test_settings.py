@@ -47,7 +47,7 @@ class TestTerms:
     def test_weights_are_quoted_at_256_pixels(self, calm, tiny_clip):
         weights = {"clip_global": 1.0, "clip_directional": 2.0, "contrastive": 3.0, "mse": 4.0, "range": 5.0}
         terms = self.terms(calm, tiny_clip, **weights)
-        assert terms[CLIPLoss].weight == {"clip_global": 1, "clip_directional": 2}
+        assert terms[CLIPLoss].weight == {"clip_global": 1, "clip_directional": 2, "clip_target": 0}
         assert (terms[Contrastive].weight, terms[MSE].weight, terms[Range].weight) == (3, 4, 5)
 
     def test_and_follow_the_area(self, calm, tiny_clip):

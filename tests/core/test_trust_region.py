@@ -117,4 +117,4 @@ def test_dials_and_radius_are_numbers_from_0_on(name, value):
 
 def test_presets_with_the_papers_weights_are_not_bounded():
     papers = [preset for preset in PRESETS.values() if "clip_global" in preset.overrides]
-    assert len(papers) == 22 and all(preset.settings()["trust_radius"] == 0 for preset in papers)
+    assert len(papers) == 24 and all(preset.settings()["trust_radius"] == 0 for preset in papers)

@@ -5,6 +5,7 @@ import sys
 from types import ModuleType
 
 import pytest
+import timm
 import torch
 
 
@@ -210,3 +211,45 @@ def test_a_preset_does_not_load_the_vgg_that_another_takes_the_place_of(pack, vg
     mine = pack("QSVGGLoss", weight=3.0, weights_file="vgg.pth")
     losses = pack.outputs("QSStylePreset", style_name="mosaic (ImageNet)", vgg=True, losses=mine)[2]
     assert [recipe.settings["vgg"] for recipe in losses if recipe.kind == "vgg"] == [3.0]
+
+
+def test_the_guiding_clip_s_own_transformer_needs_no_file(pack, inversion, sample, plain):
+    losses = pack("QSViTLoss")
+    assert losses[0].network is None and (sample(inversion, losses=losses) - plain).abs().max() > 1e-3
+    off = {name: 0.0 for name in ("vit_structure", "vit_contrastive")}
+    assert torch.equal(sample(inversion, losses=pack("QSViTLoss", **off)), plain)
+
+
+def test_a_style_loss_wants_a_style_picture(pack, inversion, sample, plain, text, input_error):
+    losses = pack("QSViTLoss", vit_structure=0.0, vit_contrastive=0.0, vit_style=1e5)
+    with pytest.raises(input_error, match="vit_style compares with a style picture, and there is none"):
+        sample(inversion, losses=losses)
+    style = pack("QSStylePicture", clip=text.clip, image=pack("QSSampleImage", picture="swirls"), text=text)
+    towards, without = (
+        pack("QSAttnGuidedSampler", inversion=inversion, text=style, crops=4, losses=each) for each in (losses, ())
+    )
+    assert (towards - without).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("node", ["QSViTLoss", "QSIdentityLoss"])
+def test_no_other_path_is_read_for_their_weights(pack, input_error, node):
+    for name in ("\\\\host\\share\\dino.pth", "/etc/passwd", "../x.pth", ""):
+        assert "There is no" in pack.classes[node].VALIDATE_INPUTS(name)
+        with pytest.raises(input_error, match="There is no .* file"):
+            pack(node, weights_file=name)
+
+
+def test_a_vit_of_a_file_guides(pack, inversion, sample, plain, monkeypatch, tmp_path):
+    losses, vit = pack.part("nodes.losses"), pack.part("qs_core.features.vit")
+    (tmp_path / "dino.pth").write_bytes(b"weights")
+    monkeypatch.setattr(losses, "vit_path", lambda name: tmp_path / name)
+    made = timm.create_model("vit_tiny_patch16_224", num_classes=0, depth=1, dynamic_img_size=True)
+    read = []
+    monkeypatch.setattr(
+        losses, "load_vit", lambda name, path: read.append((name, path)) or vit.ViT(made, (0.5,) * 3, (0.5,) * 3)
+    )
+    losses._vit.cache_clear()
+    chosen = [pack("QSViTLoss", weights_file="dino.pth", vit_structure=weight) for weight in (1e5, 2e5)]
+    assert read == [("vit_base_patch8_224.dino", tmp_path / "dino.pth")]
+    assert chosen[0][0].network is chosen[1][0].network
+    assert (sample(inversion, losses=chosen[1]) - plain).abs().max() > 1e-3

@@ -18,17 +18,24 @@ NODES = [
     "QSMSELoss",
     "QSRangeLoss",
     "QSVGGLoss",
+    "QSViTLoss",
+    "QSIdentityLoss",
     "QSPromptList",
     "QSSampleImage",
     "QSAttnHeatmap",
     "QSCompareGrid",
     "QSBeforeAfter",
+    "QSStylePicture",
 ]
 SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # Where a node's default is another than the library's: in ComfyUI a picture is expected back at the size it had, and
 # strength 0 to be that very picture.
-OTHERWISE = {("QSAttnGuidedSampler", "output_size"): "original"}
+OTHERWISE = {
+    ("QSAttnGuidedSampler", "output_size"): "original",
+    ("QSViTLoss", "vit_structure"): 200_000.0,  # a node that is added is meant to do something
+    ("QSViTLoss", "vit_contrastive"): 20_000.0,
+}
 # Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
 STANDS_FOR = {
     ("LoadOpenCLIP", "dtype"): ("clip_dtype", "auto"),
@@ -99,11 +106,28 @@ def test_defaults_are_those_of_settings(pack):
             if setting in settings:
                 assert OTHERWISE.get((node, name), settings[setting]) == expected, (node, name)
                 compared.add(setting)
-    # What no node offers: one result a run, VGG but as a node of its own, devices are ComfyUI's.
+    # What no node offers: one result a run, losses with files but as nodes of their own, devices are ComfyUI's.
     left = (
         set(settings)
         - compared
-        - {"prompts", "prompt_weights", "clip_pretrained", "model_options", "vgg", "vgg_weights", "count", "device"}
+        - {
+            "prompts",
+            "prompt_weights",
+            "style_images",
+            "style_weights",
+            "clip_pretrained",
+            "model_options",
+            "vgg",
+            "vgg_weights",
+            "vit",
+            "vit_weights",
+            "identity",
+            "identity_weights",
+            "more_clips",
+            "restart_above",
+            "count",
+            "device",
+        }
         # Where memory runs short the nodes spare it by themselves; of what changes the picture they offer what pays.
         - {"crop_chunk", "gradient_checkpointing", "final_crops", "guidance_interval"}
     )

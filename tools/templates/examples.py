@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from .graph import Graph
 
 PLACE = ((0, 0), (0, 0))  # nobody looks at these graphs
-LOSSES = {"QSContrastiveLoss", "QSCLIPLoss", "QSRangeLoss", "QSMSELoss"}
+LOSSES = {"QSContrastiveLoss", "QSCLIPLoss", "QSRangeLoss", "QSMSELoss", "QSViTLoss"}
 
 Variation = tuple[str, Mapping[str, Mapping[str, object]]]  # a label, and values by node
 
@@ -58,6 +58,17 @@ def crops() -> Graph:
     labels = ["pieces of 1 to 5 %", "5 to 30 % (default)", "50 to 100 %"]
     varied = [(label, {"QSCLIPLoss": area}) for label, area in zip(labels, areas, strict=True)]
     return variations("crops", "coffee", "red bricks", varied)
+
+
+def transformer() -> Graph:
+    """Without the losses that hold content, with structure, with each place's key."""
+    light = {"QSAttnGuidedSampler": {"contrastive": 0.0, "mse": 2000.0}}
+    weights = {"nothing held": (0.0, 0.0), "vit_structure 200000": (2e5, 0.0), "vit_contrastive 20000": (0.0, 2e4)}
+    varied = [
+        (label, {"QSViTLoss": {"vit_structure": of_all, "vit_contrastive": of_each}, **light})
+        for label, (of_all, of_each) in weights.items()
+    ]
+    return variations("transformer", "astronaut", "mosaic", varied)
 
 
 def mse() -> Graph:

@@ -45,6 +45,8 @@ SHOWN: dict[str, str | Callable[[], Graph]] = {
     "QSAttnHeatmap": "anchors_heatmap",
     "QSCompareGrid": "five_styles_side_by_side",
     "QSBeforeAfter": "quick_start",
+    "QSViTLoss": examples.transformer,
+    "QSStylePicture": "style_from_picture",
 }
 
 

@@ -27,6 +27,7 @@ SIZE = {
     "QSAttnHeatmap": (340, 190),
     "QSCompareGrid": (320, 260),
     "QSBeforeAfter": (320, 180),
+    "QSStylePicture": (320, 150),
     "ImageBatch": (220, 60),
     "ImageToMask": (260, 60),
     "ThresholdMask": (260, 60),
@@ -385,6 +386,40 @@ def real_model() -> Graph:
     return graph
 
 
+def style_picture() -> Graph:
+    """A painting's style on a face, in the photo's colours and in the painting's."""
+    graph = Graph("style_from_picture", "Style from a picture")
+    put = partial(place, graph)
+    graph.note((40, 80), (400, 460), "How it works")
+    photo = put("QSSampleImage", 500, 80, title="Photo", picture="astronaut")
+    painting = put("QSSampleImage", 500, 240, title="Painting", picture="swirls")
+    model = put("LoadDiffusionModel", 500, 400)
+    clip = put("LoadOpenCLIP", 500, 780)
+    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], steps=40, skip=20)
+    colours = {"The photo's colours": 0.0, "The painting's colours": 1.0}
+    styles = [
+        put("QSStylePicture", 880, 660 + 240 * k, title=name, clip=clip[0], image=painting[0], colour_transfer=share)
+        for k, (name, share) in enumerate(colours.items())
+    ]
+    results = [
+        put("QSAttnGuidedSampler", 1280 + 400 * k, 80, title=name, inversion=inversion[0], text=style[0])
+        for k, (name, style) in enumerate(zip(colours, styles, strict=True))
+    ]
+    joined = put("ImageBatch", 2100, 80, title="Photo and painting", image1=photo[0], image2=painting[0])
+    for k, result in enumerate(results):
+        joined = put("ImageBatch", 2100, 200 + 120 * k, title=list(colours)[k], image1=joined[0], image2=result[0])
+    labels = "\n".join(["photo", "painting", *(name.lower() for name in colours)])
+    grid = put("QSCompareGrid", 2100, 460, images=joined[0], labels=labels, columns=2)
+    shown = graph.add(
+        "SaveImage", (2460, 80), (620, 680), title="Compared", images=grid[0], filename_prefix="qs_style_picture"
+    )
+    graph.group("1 Pictures and networks", photo, painting, model, clip, color=GREEN)
+    graph.group("2 To noise, and the style", inversion, *styles, color=PURPLE)
+    graph.group("3 Back, in the new style", *results, color=YELLOW)
+    graph.group("4 Compared", joined, grid, shown, color=GREEN)
+    return graph
+
+
 TEMPLATES: tuple[Callable[[], Graph], ...] = (
     quick_start,
     five_styles,
@@ -395,4 +430,5 @@ TEMPLATES: tuple[Callable[[], Graph], ...] = (
     style_preset,
     strength_sweep,
     each_loss,
+    style_picture,
 )
