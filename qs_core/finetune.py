@@ -19,16 +19,18 @@ from . import checkpoints, lowrank, styles
 from .checkpoints.specification import inspect
 from .crops import Crops
 from .errors import InputError
-from .features.clip import TextDirection
-from .host import LOCAL, Host
+from .features.clip import TextDirection, text_direction
+from .features.openclip import load_clip
+from .features.weights import Announce
+from .host import LOCAL, Host, choose_device
 from .losses.base import BoundLoss, Term, View
 from .losses.directional import L1, DirectionalCLIP
-from .model import DiffusionModel
+from .model import DiffusionModel, load_model
 from .paths import is_file
-from .pictures import fit
+from .pictures import Source, fit, take
 from .randomness import named
 from .samplers import ddim_move
-from .stylizer import Stylizer, complete, default_size
+from .stylizer import Stylizer, complete
 from .unets.gradient_checkpointing import gradient_checkpointing
 
 FULL_RATE, LOW_RANK_RATE = 8e-6, 2e-3  # of Adam: the paper's, and that of differences
@@ -38,23 +40,27 @@ MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's, by torch's names
 
 @dataclass(frozen=True)
 class Training:
-    """The settings of a training; the defaults are DiffusionCLIP's example, but for rank and crops."""
+    """The settings of a training.
+
+    Deviation: the paper trains all weights (rank 0) on the whole picture (crops 0) with 50 pictures, 5 epochs and a
+    growth of 1.3. The defaults are for ten pictures and a low-rank difference, as tried on the built-in network.
+    """
 
     prompts: tuple[str, ...]
     source_prompt: str = "photo"
     prompt_weights: tuple[float, ...] = ()
-    size: int | None = None  # side of the squares; the model's training size if None, twice that for the built-in one
+    size: int | None = None  # side of the squares; the model's training size if None
     start: int = 500  # the timestep up to which pictures are inverted
-    inversion_points: int = 40
+    inversion_points: int = 20
     points: int = 6  # of the walk that is trained
     stepwise: bool = False  # a step of Adam at each point, on the picture predicted there: one graph of the U-Net
-    epochs: int = 5
+    epochs: int = 10
     learning_rate: float | None = None
-    growth: float = 1.3  # of the learning rate, from one epoch to the next
+    growth: float = 1.0  # of the learning rate, from one epoch to the next
     rank: int = 8  # of the difference; 0 trains all weights
     clip: float = 3.0  # weights of the losses
-    l1: float = 1.0
-    crops: int = 8  # that CLIP sees of a picture; 0: the whole picture, as in the paper
+    l1: float = 0.5
+    crops: int = 4  # that CLIP sees of a picture; 0: the whole picture, as in the paper
     crop_area: tuple[float, float] = (0.1, 0.6)
     gradient_checkpointing: bool = False
     seed: int = 0
@@ -82,7 +88,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Trained:
-    """An iteration of `total` is done: the picture (3, S, S) that was drawn in it, its number, and each loss's value."""
+    """An iteration of `total` is done: its number, the picture (3, S, S) that was drawn, and each loss's value."""
 
     number: int
     total: int
@@ -92,11 +98,32 @@ class Trained:
     losses: dict[str, float]
 
 
+def prepare(
+    images: Sequence[Source],
+    model: str,
+    clip: str,
+    clip_pretrained: str | None,
+    device: str,
+    model_options: dict | None,
+    settings: Training,
+    folder: Path,
+    announce: Announce | None = None,
+) -> "FineTuning":
+    """The training on pictures in any form that `pictures.take` reads, by networks' names as in `Settings`."""
+    where = choose_device(device)
+    loaded = load_model(model, device=where, **(model_options or {}))
+    judge = load_clip(clip, clip_pretrained, device=where, announce=announce)
+    s = settings
+    text = text_direction(judge, s.prompts, s.source_prompt, s.prompt_weights, templates=True)
+    taken = squares([take(image) for image in images], s.size, loaded)
+    return FineTuning(loaded, taken, s.terms(replace(text, clip=judge.without_text())), s, folder)
+
+
 def squares(originals: Sequence[Tensor], size: int | None, model: DiffusionModel) -> Tensor:
     """Pictures (3, H, W) in [-1, 1] → (B, 3, S, S): their middles, at the network's training size by default."""
     if not originals:
         raise InputError("There is no picture to train on. Give a handful, such as ten.")
-    side = size or min(default_size(model), 2 * model.image_size)
+    side = size or model.image_size
     return torch.cat([fit(_middle(original)[None], side, model.multiple, "crop")[0] for original in originals])
 
 

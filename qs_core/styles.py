@@ -99,8 +99,8 @@ def _digest(state: Mapping[str, Tensor]) -> str:
 
 def write(path: str | Path, state: Mapping[str, Tensor], said: Mapping, options: Mapping) -> None:
     """Write a style: differences, or a whole network's weights, and the options that its shapes cannot tell."""
-    whole = {} if lowrank.detect(state) else options
-    checkpoints.write(path, {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}, header(said, whole))
+    stated = header(said, {} if lowrank.detect(state) else options)
+    checkpoints.write(path, {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}, stated)
 
 
 def header(said: Mapping, options: Mapping) -> dict:
@@ -121,11 +121,13 @@ def load(path: str | Path, base: DiffusionModel) -> Style:
     said, state, name = _said(stated.get(STYLE), path.name), found.state, path.name
     small = lowrank.detect(state)
     if small and not said:
-        raise UnsupportedCheckpoint(f"{name} does not say which network it belongs to. Use a style that was trained here.")
+        raise UnsupportedCheckpoint(
+            f"{name} does not say which network it belongs to. Use a style that was trained here."
+        )
     if said and said["base"] != fingerprint(base):
         raise InputError(
             f"The style {name} was trained on another network than {base.name} (its weights' SHA-256 begins with "
-            f"{said['base'][:8]}, here with {fingerprint(base)[:8]}). Use the network it was trained on, or train it anew."
+            f"{said['base'][:8]}, here with {fingerprint(base)[:8]}). Use that network, or train the style anew."
         )
     if small:
         for key, tensor in state.items():
@@ -141,12 +143,12 @@ def _said(said: object, name: str) -> dict:
     """What a header says of the style; empty where it says nothing. Raises UnsupportedCheckpoint for nonsense."""
     if said is None:
         return {}
-    phrases = said.get("prompts") if isinstance(said, dict) else None
-    numbers = [said.get(key) for key in DEFAULTS] if isinstance(said, dict) else [None]
+    known = said if isinstance(said, dict) else {}
+    phrases, numbers = known.get("prompts"), [known.get(key) for key in DEFAULTS]
     if not (
         isinstance(phrases, list)
-        and all(isinstance(phrase, str) for phrase in (*phrases, said.get("source_prompt")))
-        and re.fullmatch("[0-9a-f]{64}", str(said.get("base")))
+        and all(isinstance(phrase, str) for phrase in (*phrases, known.get("source_prompt")))
+        and re.fullmatch("[0-9a-f]{64}", str(known.get("base")))
         and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         and 1 <= said["start"] < 1000
         and 2 <= said["points"] <= said["start"] + 1

@@ -23,7 +23,8 @@ RANKS = {
     6: "networks",
     7: "stylizer",
     8: "finetune report",
-    9: "pipeline unguided",
+    9: "pipeline",
+    10: "unguided",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}

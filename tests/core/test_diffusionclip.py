@@ -1,4 +1,4 @@
-"""DiffusionCLIP's figures: sequences, walks, mixtures, losses and one training iteration, as its own code gives them."""
+"""DiffusionCLIP's figures: sequences, walks, mixtures, losses and a training iteration, as its own code gives them."""
 
 import copy
 import json
@@ -167,7 +167,9 @@ class TestTraining:
     def test_one_unrolled_iteration(self, one, golden, tmp_path):
         training, before, its, _ = self.run(one, golden, tmp_path)
         (done,) = training.train(its["latent"])
-        assert 3 * done.losses["directional"] + done.losses["l1"] == pytest.approx(its["finetune/loss_before"], rel=1e-4)
+        assert 3 * done.losses["directional"] + done.losses["l1"] == pytest.approx(
+            its["finetune/loss_before"], rel=1e-4
+        )
         torch.testing.assert_close(done.picture[None], its["finetune/output_before"], **STATES)
         names = json.loads(its["finetune/grad_norm_names"])
         norms = torch.stack([training.weights[name].grad.norm() for name in names])
