@@ -8,6 +8,7 @@ from .losses import LOSS_NODES
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
+from .styles import QSApplyStyle, QSFineTuneStyle, QSLoadStyle
 from .text import CLIPTextDirection, QSPromptList
 
 register_folders()
@@ -20,6 +21,9 @@ NODE_CLASS_MAPPINGS = {
     "QSAttnGuidedSampler": QSAttnGuidedSampler,
     "QSStylePreset": QSStylePreset,
     **LOSS_NODES,
+    "QSFineTuneStyle": QSFineTuneStyle,
+    "QSLoadStyle": QSLoadStyle,
+    "QSApplyStyle": QSApplyStyle,
     "QSPromptList": QSPromptList,
     "QSSampleImage": QSSampleImage,
     "QSAttnHeatmap": QSAttnHeatmap,
@@ -34,6 +38,9 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSAttnGuidedSampler": "QS-Attn Guided Sampler",
     "QSStylePreset": "Style Preset (QS)",
     **{node: cls.LOSS.title for node, cls in LOSS_NODES.items()},
+    "QSFineTuneStyle": "Fine-tune Style (QS)",
+    "QSLoadStyle": "Load Style (QS)",
+    "QSApplyStyle": "Apply Style (QS)",
     "QSPromptList": "Prompt List (QS)",
     "QSSampleImage": "Sample Photo (QS)",
     "QSAttnHeatmap": "QS-Attn Heat Map",

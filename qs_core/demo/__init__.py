@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parent
 UNET = FOLDER / "unet.safetensors"
 CLIP = FOLDER / "clip"
 PICTURES = {path.stem: path for path in sorted((FOLDER / "pictures").glob("*.jpg"))}
+STYLES = {path.stem: path for path in sorted((FOLDER / "styles").glob("*.safetensors"))}
 NAME = "demo"
 
 
