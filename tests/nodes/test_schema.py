@@ -18,6 +18,9 @@ NODES = [
     "QSMSELoss",
     "QSRangeLoss",
     "QSVGGLoss",
+    "QSFineTuneStyle",
+    "QSLoadStyle",
+    "QSApplyStyle",
     "QSPromptList",
     "QSSampleImage",
     "QSAttnHeatmap",
@@ -32,6 +35,7 @@ OTHERWISE = {("QSAttnGuidedSampler", "output_size"): "original"}
 # Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
 STANDS_FOR = {
     ("LoadOpenCLIP", "dtype"): ("clip_dtype", "auto"),
+    ("QSFineTuneStyle", "learning_rate"): ("learning_rate", None),
     "model_name": ("model", "demo"),
     "clip_name": ("clip", "demo"),
     "size": ("size", None),
@@ -92,12 +96,14 @@ def test_defaults_lie_in_their_ranges(pack, node):
 
 def test_defaults_are_those_of_settings(pack):
     settings = {field.name: field.default for field in fields(pack.part("qs_core.settings").Settings)}
+    training = {field.name: field.default for field in fields(pack.part("qs_core.finetune").Training)}
     compared = set()
     for node in NODES:
+        known = training if node == "QSFineTuneStyle" else settings
         for name, value in pack.defaults(node).items():
             setting, expected = STANDS_FOR.get((node, name)) or STANDS_FOR.get(name, (name, value))
-            if setting in settings:
-                assert OTHERWISE.get((node, name), settings[setting]) == expected, (node, name)
+            if setting in known:
+                assert OTHERWISE.get((node, name), known[setting]) == expected, (node, name)
                 compared.add(setting)
     # What no node offers: one result a run, VGG but as a node of its own, devices are ComfyUI's.
     left = (

@@ -12,7 +12,7 @@ import torch
 from qs_core import demo, finetune, load_clip, load_model, text_direction
 from tools.data import photos
 
-STYLES = {"golden": ("golden", {"rank": 8})}
+STYLES = {"golden": ("golden", {"inversion_points": 16})}
 COUNT, SMALLEST = 8, 128  # photos, and pixels of their short side
 
 
