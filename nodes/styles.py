@@ -200,7 +200,7 @@ class QSApplyStyle:
     CATEGORY = CATEGORY
     DESCRIPTION = (
         "Redraws the picture by trained styles, without CLIP and without guidance: in a fraction of the time. Take the "
-        "style's own spacing in Invert Image, 500:20 for those trained with the defaults, with skip 1."
+        "style's own spacing in Invert Image, 500:10 for those trained with the defaults, with skip 1."
     )
     SEARCH_ALIASES = ["apply style", "DiffusionCLIP", "trained style", "fast style transfer"]
     RETURN_TYPES = ("IMAGE",)
@@ -221,7 +221,7 @@ class QSApplyStyle:
                     "The styles' share of each prediction; the rest is the photo's own network. 0: the very picture.",
                     round=0.001,
                 ),
-                "points": whole(12, 2, 1000, "Steps of the walk back. More is finer and slower."),
+                "points": whole(6, 2, 1000, "Steps of the walk back. More is finer and slower."),
                 "preview_every": whole(1, 0, 1000, "Show the picture every so many steps; 0: never."),
             },
             "optional": {

@@ -152,8 +152,8 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         dest="style_weights",
         metavar="W",
     )
-    group("--inversion", "respacing of the inversion; by default the style's own", metavar="T:N")
-    group("--points", "of the walk back (12)", type=int, metavar="N")
+    group("--inversion", "respacing of the inversion; by default 10 points up to the style's noise", metavar="T:N")
+    group("--points", "of the walk back (6)", type=int, metavar="N")
     group("--rounds", "pull an unseen picture into the network's domain before, 8 to 10 times", type=int, metavar="N")
 
 

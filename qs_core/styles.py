@@ -37,10 +37,9 @@ class Style:
     said: Mapping[str, object]
 
     @property
-    def spacing(self) -> str:
-        """The inversion's respacing, T:N."""
-        known = {**DEFAULTS, **self.said}
-        return f"{known['start']}:{known['points']}"
+    def start(self) -> int:
+        """The timestep that it was trained from."""
+        return {**DEFAULTS, **self.said}["start"]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from .stylizer import Stylizer, complete, default_size
 from .transfer import count_steps
 
 Tell = Callable[[str, int, int, Step], None]
+INVERSION_POINTS = 10
 ROUND_POINTS = 6  # of the walk that pulls a picture into the network's domain
 
 
@@ -30,7 +31,9 @@ class StyleSettings:
     """The settings of a run with styles' files.
 
     `style_weights` are as `parse_weight` reads them, one a file; `inversion` is a respacing whose last state the walk
-    begins at, by default that of the first style's file. `points` of the walk back: DiffusionCLIP's 12.
+    begins at, by default 10 points up to the timestep that the first style was trained from. `points` are those of the
+    walk back, by default as many as a training walks. Deviation: DiffusionCLIP inverts with 40 and draws with 12; on
+    the built-in network the pictures look the same.
     """
 
     style_files: tuple[str, ...]
@@ -41,7 +44,7 @@ class StyleSettings:
     fit: str = "pad"
     output_size: str = "network"
     inversion: str | None = None
-    points: int = 12
+    points: int = 6
     rounds: int = 0  # that pull an unseen picture into the network's domain before
     strength: float = 1.0
     seed: int = 0  # of the rounds alone
@@ -75,7 +78,8 @@ def run(
         pictures.size_of(image)
     model = load_model(s.model, device=choose_device(s.device), dtype=choose_dtype(s.dtype), **(s.model_options or {}))
     styles = [load(path, model) for path in s.style_files]
-    spacing = s.inversion or styles[0].spacing
+    start = styles[0].start
+    spacing = s.inversion or f"{start}:{min(INVERSION_POINTS, start + 1)}"
     count_steps(model.schedule(spacing), 1, "inverted")
     model.schedule(f"{model.schedule(spacing).timesteps[-1]}:{s.points}")
     loaded = time.perf_counter() - begun

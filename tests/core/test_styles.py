@@ -118,7 +118,7 @@ class TestFile:
         assert set(state) == set(kept) and all(torch.equal(state[key], kept[key]) for key in kept)
         style = load(path, base)
         assert style.said["prompts"] == ["golden"] and style.said["base"] == fingerprint(base)
-        assert style.spacing == "300:3"
+        assert style.start == 300
         again = tmp_path / "again.safetensors"
         checkpoints.write(again, state, header)
         assert same(again, path)
@@ -130,7 +130,7 @@ class TestFile:
         torch.save(state, tmp_path / "published.pth")
         style = load(tmp_path / "published.pth", base)
         assert all(torch.equal(weights(style)[key], value) for key, value in state.items())
-        assert style.said == {} and style.spacing == "500:40"
+        assert style.said == {} and style.start == 500
 
     def test_another_base_is_refused(self, trained, base, tmp_path):
         state = {key: value + 1e-3 for key, value in base.network.state_dict().items()}

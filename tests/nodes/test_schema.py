@@ -31,7 +31,7 @@ SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # Where a node's default is another than the library's: in ComfyUI a picture is expected back at the size it had, and
 # strength 0 to be that very picture.
-OTHERWISE = {("QSAttnGuidedSampler", "output_size"): "original"}
+OTHERWISE = {(node, "output_size"): "original" for node in ("QSAttnGuidedSampler", "QSApplyStyle")}
 # Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
 STANDS_FOR = {
     ("LoadOpenCLIP", "dtype"): ("clip_dtype", "auto"),

@@ -320,7 +320,7 @@ def trained_style() -> Graph:
     photo = put("QSSampleImage", 500, 80, picture="cat")
     model = put("LoadDiffusionModel", 500, 240)
     style = put("QSLoadStyle", 500, 620, model=model[0])
-    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], size=128, spacing="500:20", skip=1)
+    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], size=128, spacing="500:10", skip=1)
     results = [
         put(
             "QSApplyStyle",
