@@ -11,6 +11,7 @@ from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
 from .style import QSStylePicture
+from .styles import QSApplyStyle, QSFineTuneStyle, QSLoadStyle
 from .text import CLIPTextDirection, QSPromptList
 
 register_folders()
@@ -23,6 +24,9 @@ NODE_CLASS_MAPPINGS = {
     "QSAttnGuidedSampler": QSAttnGuidedSampler,
     "QSStylePreset": QSStylePreset,
     **LOSS_NODES,
+    "QSFineTuneStyle": QSFineTuneStyle,
+    "QSLoadStyle": QSLoadStyle,
+    "QSApplyStyle": QSApplyStyle,
     "QSPromptList": QSPromptList,
     "QSSampleImage": QSSampleImage,
     "QSAttnHeatmap": QSAttnHeatmap,
@@ -38,6 +42,9 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSAttnGuidedSampler": "QS-Attn Guided Sampler",
     "QSStylePreset": "Style Preset (QS)",
     **{node: cls.LOSS.title for node, cls in LOSS_NODES.items()},
+    "QSFineTuneStyle": "Fine-tune Style (QS)",
+    "QSLoadStyle": "Load Style (QS)",
+    "QSApplyStyle": "Apply Style (QS)",
     "QSPromptList": "Prompt List (QS)",
     "QSSampleImage": "Sample Photo (QS)",
     "QSAttnHeatmap": "QS-Attn Heat Map",

@@ -3,6 +3,8 @@
 A workflow is somebody else's text: a path in it is never opened, as one to a network share tells who asks.
 """
 
+import re
+import tempfile
 from pathlib import Path
 
 from ..qs_core import demo
@@ -16,6 +18,7 @@ FOLDER, CLIP_FOLDER, VGG_FOLDER = "qs_diffusion", "qs_clip", "qs_vgg"  # the nam
 VIT_FOLDER, ARCFACE_FOLDER = "qs_vit", "qs_arcface"
 GUIDE = "guiding CLIP"  # in place of a file's name: no weights but those of the CLIP that guides
 MISSING = "model_ir_se50.pth"  # of ArcFace, which is named where none is there
+STYLE_FOLDER = "qs_styles"
 TORCHVISION = "torchvision"  # in place of a file's name: VGG's weights in torchvision's own cache
 
 
@@ -25,7 +28,7 @@ def register_folders() -> None:
         return
     import folder_paths
 
-    for name in (FOLDER, CLIP_FOLDER, VGG_FOLDER, VIT_FOLDER, ARCFACE_FOLDER):
+    for name in (FOLDER, CLIP_FOLDER, VGG_FOLDER, VIT_FOLDER, ARCFACE_FOLDER, STYLE_FOLDER):
         folder_paths.add_model_folder_path(name, str(Path(folder_paths.models_dir) / name))
         folders, suffixes = folder_paths.folder_names_and_paths[name]
         folder_paths.folder_names_and_paths[name] = (folders, {*suffixes, *SUFFIXES})
@@ -132,6 +135,39 @@ def clip_instead() -> str:
 def vgg_instead() -> str:
     """Where else VGG's weights may be."""
     return f"or put it into {_folder(VGG_FOLDER)}, press R, and choose it"
+
+
+def style_names() -> list[str]:
+    """The built-in styles, then the files in the style folder; what trainings keep in folders of theirs is none."""
+    if not hosted():
+        return list(demo.STYLES)
+    import folder_paths
+
+    files = folder_paths.get_filename_list(STYLE_FOLDER)
+    return [*demo.STYLES, *(name for name in files if Path(name).name == name)]
+
+
+def style_path(name: str) -> Path:
+    """The file of one of `style_names()`. Raises InputError for a name that is not there."""
+    if name in demo.STYLES:
+        return demo.STYLES[name]
+    if name not in style_names():
+        raise InputError(f"There is no style {name!r}. Put its file into {_folder(STYLE_FOLDER)} and press R.")
+    import folder_paths
+
+    return Path(folder_paths.get_full_path_or_raise(STYLE_FOLDER, name))
+
+
+def new_style_path(name: str) -> Path:
+    """Where a style of that name is saved. Raises InputError for a name that is more than a file's."""
+    stem = name.strip().removesuffix(".safetensors")
+    if not re.fullmatch(r"\w[\w .-]{0,99}", stem) or stem in demo.STYLES:
+        raise InputError(
+            f"The style's name {name[:40]!r} is no plain file name, or a built-in style's. Use letters, digits, blanks."
+        )
+    folder = Path(_folder(STYLE_FOLDER)) if hosted() else Path(tempfile.gettempdir()) / STYLE_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{stem}.safetensors"
 
 
 def _folder(kind: str) -> str:

@@ -16,7 +16,7 @@ from .widgets import CATEGORY, DEFAULTS, choice, text, verdict, whole
 
 AUTO = "auto"
 ORDERS = {"no": False, "yes": True}
-SAMPLES = {**demo.PICTURES, **demo.STYLES}
+SAMPLES = {**demo.PICTURES, **demo.STYLE_PICTURES}
 CLIPS = [demo.NAME, "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50"]  # open_clip knows many more
 
 

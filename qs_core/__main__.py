@@ -1,14 +1,16 @@
-"""The command line: python -m qs_core stylize | evaluate | inspect | convert | presets."""
+"""The command line: python -m qs_core stylize | finetune | evaluate | inspect | convert | presets."""
 
 import argparse
 import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 try:  # beside the library in the repository, and not in the registry's archive
@@ -16,7 +18,7 @@ try:  # beside the library in the repository, and not in the registry's archive
 except ModuleNotFoundError:
     qs_evaluate = None
 
-from . import anchors, checkpoints, paths, pictures, transfer
+from . import anchors, checkpoints, finetune, paths, pictures, transfer, unguided
 from .checkpoints.known import by_file, by_sha256
 from .checkpoints.specification import OPTIONS as MODEL_OPTIONS
 from .checkpoints.specification import VARIANCES, Specification, convert, located
@@ -38,6 +40,8 @@ from .speech import unfailing
 from .values import doubtful, weighted
 
 DEFAULTS = {field.name: field.default for field in fields(Settings)}
+TRAINING = {field.name: field.default for field in fields(finetune.Training)}
+WITH_STYLES = tuple(field.name for field in fields(unguided.StyleSettings))
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     subparsers = root.add_subparsers(dest="command", required=True, parser_class=Parser)
     options = {"argument_default": argparse.SUPPRESS}
     _add_stylize(subparsers.add_parser("stylize", help="restyle pictures by a phrase", **options))
+    _add_finetune(subparsers.add_parser("finetune", help="train a style on a handful of pictures", **options))
     if qs_evaluate:
         _add_evaluate(subparsers.add_parser("evaluate", help="compare ways to hold content, at equal style", **options))
     inspect = subparsers.add_parser("inspect", help="say what a checkpoint is, and how that is known", **options)
@@ -104,12 +109,12 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
 Add = Callable[..., None]
 
 
-def _adder(command: argparse.ArgumentParser) -> Add:
-    """add(flag, help, …) adds an option; where it is a field of `Settings`, its help ends with the default."""
+def _adder(command: argparse.ArgumentParser, defaults: Mapping[str, object] = DEFAULTS) -> Add:
+    """add(flag, help, …) adds an option; where it has a default among these, its help ends with that."""
 
     def add(flag: str, help: str, **options) -> None:
         name = options.get("dest", flag.removeprefix("--").replace("-", "_"))
-        default = DEFAULTS.get(name)
+        default = defaults.get(name)
         if isinstance(default, tuple):
             default = ",".join(str(part) for part in default)
         shown = f" ({default})" if default not in (None, "") and default is not False else ""
@@ -159,6 +164,58 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         metavar="NAME[,TAG|FILE]",
     )
     _add_settings(stylize, add)
+    group = _adder(stylize.add_argument_group("styles", "trained by finetune: an unguided walk, without CLIP"))
+    group("--style-file", "a style's file; repeatable", action="append", dest="style_files", metavar="FILE")
+    group(
+        "--style-weight",
+        "one for each file: a number, or 0.4@300,0.3, which is 0.4 down to timestep 300, then 0.3",
+        action="append",
+        dest="style_weights",
+        metavar="W",
+    )
+    group("--inversion", "respacing of the inversion; by default 10 points up to the style's noise", metavar="T:N")
+    group("--points", "of the walk back (6)", type=int, metavar="N")
+    group("--rounds", "pull an unseen picture into the network's domain before, 8 to 10 times", type=int, metavar="N")
+
+
+def _add_finetune(command: argparse.ArgumentParser) -> None:
+    """The options of finetune: the fields of `Training`, the networks, and where things are."""
+    add = _adder(command, TRAINING)
+    add("images", "a handful of picture files, patterns and folders", nargs="+", metavar="PICTURES")
+    add("--prompt", "the style; repeatable", action="append", required=True, dest="prompts", metavar="P")
+    add("--source-prompt", "what the pictures are", metavar="P")
+    add("--output", "the style's file", required=True, type=paths.expanded, metavar="STYLE.safetensors")
+    add(
+        "--folder",
+        "keeps inversions, samples and the state, so that the same command goes on; by default beside the output",
+        type=paths.expanded,
+        metavar="FOLDER",
+    )
+    add("--model", "demo, or a U-Net checkpoint (demo)", metavar="demo|FILE")
+    add("--clip", "demo, or an open_clip model (demo)", dest="clip_name", metavar="demo|NAME")
+    add("--clip-pretrained", "that model's weights", metavar="TAG|FILE")
+    add("--size", "side of the squares; by default the model's own, 64 for demo", type=int, metavar="N")
+    add("--start", "timestep up to which pictures are inverted: more changes more", type=int, metavar="T")
+    add("--inversion-points", "of the inversion", type=int, metavar="N")
+    add("--points", "of the walk that is trained", type=int, metavar="N")
+    add("--stepwise", "train at each point by itself: memory for one graph of the U-Net", action="store_true")
+    add("--epochs", "times that each picture is trained on", type=int, metavar="N")
+    add(
+        "--learning-rate",
+        f"Adam's; by default {finetune.LOW_RANK_RATE:g}, with rank 0 {finetune.FULL_RATE:g}",
+        type=float,
+        metavar="R",
+    )
+    add("--growth", "factor of the learning rate from epoch to epoch", type=float, metavar="F")
+    add("--rank", "of the low-rank difference; 0: all weights, as in the paper", type=int, metavar="R")
+    add("--clip-weight", "of the directional CLIP loss (3.0)", dest="clip", type=float, metavar="W")
+    add("--l1", "weight of what holds the pictures", type=float, metavar="W")
+    add("--crops", "of a picture, that CLIP sees; 0: the whole picture, as in the paper", type=int, metavar="N")
+    add("--crop-area", "their share of the picture", type=_pair, metavar="MIN,MAX")
+    add("--gradient-checkpointing", "compute the U-Net's blocks twice, to save memory", action="store_true")
+    add("--seed", "same seed, same style", type=int, metavar="N")
+    add("--device", "cuda where there is one, else cpu", metavar="NAME")
+    _add_model_options(command)
 
 
 def _add_workers(add: Add, default: str) -> None:
@@ -295,6 +352,11 @@ def _run(arguments: list[str] | None) -> int:
             print(_list_presets())
             return 0
         given["model_options"] = options or None
+        if command == "finetune":
+            return _finetune(given)
+        if "style_files" in given:
+            _apply(given)
+            return 0
         if command == "evaluate":
             _refuse_weights(given["phrases"])
             print(_evaluate(given))
@@ -386,6 +448,67 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
     masks = [options.pop("mask")] if "mask" in options else []
     sharing = {name: options.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in options}
     settings = Settings(**options)
+    _draw(images, output, report, settings, partial(run, announce=_tell), masks)
+
+
+def _apply(given: dict) -> None:
+    """Restyle by styles' files. Raises InputError for options that only guidance has."""
+    take = given.pop
+    images, output, report = take("images"), take("output"), take("report", None)
+    masks = [take("mask")] if "mask" in given else []
+    others = [name for name in given if name not in WITH_STYLES]
+    if others:
+        raise InputError(
+            f"--style-file walks without guidance, and {', '.join(others)} would do nothing. Leave it out; there are "
+            f"{', '.join(WITH_STYLES)}."
+        )
+    names = {name: tuple(given.pop(name)) for name in ("style_files", "style_weights") if name in given}
+    _draw(images, output, report, unguided.StyleSettings(**names, **given), unguided.run, masks)
+
+
+def _finetune(given: dict) -> int:
+    """Train a style; a training that is interrupted keeps what is there. Status 130 then."""
+    take = given.pop
+    images, output = _pictures(take("images")), take("output")
+    folder = take("folder", None) or output.with_suffix("")
+    if output.suffix.lower() not in (".safetensors", ".sft"):
+        raise InputError(f"--output {output}: a style is a safetensors file; give a name ending in .safetensors.")
+    _require_writable(output)
+    _require_writable(folder / finetune.STATE)
+    names = [take(name, default) for name, default in (("model", "demo"), ("clip_name", "demo"))]
+    chosen = take("clip_pretrained", None), take("device", "auto"), take("model_options")
+    prompts = _weighed(given)
+    settings = finetune.Training(**{**given, **prompts})
+    training = finetune.prepare(images, *names, *chosen, settings, folder, _tell)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if training.number:
+        _tell(f"goes on at iteration {training.number} of {training.total}")
+    bar, row = None, []
+    walk = finetune.run(training, output, _bar_of_moves())
+    try:
+        for done in walk:
+            bar = bar or tqdm(total=done.total, initial=done.number - 1, desc="training", unit="step", leave=False)
+            bar.set_postfix({name: f"{value:.3f}" for name, value in done.losses.items()}, refresh=False)
+            bar.update(1)
+            row.append(done.picture)
+            if done.index == len(training.pictures) - 1:
+                pictures.write(folder / f"epoch-{done.epoch + 1:03}.png", torch.cat(row, 2))
+                row = []
+    finally:
+        walk.close()
+        if bar:
+            bar.close()
+    print(output)
+    return 0
+
+
+def _bar_of_moves():
+    progress = _bar()
+    return lambda reached: progress("inversion", reached.number, reached.total, reached.step)
+
+
+def _draw(images: list[str], output: Path, report: Path | None, settings, walk: Callable, masks: list[str]) -> None:
+    """Write what walk(pictures, settings, progress, masks) gives, and the report."""
     found = _pictures(images)
     files = _output_paths(found, output, settings, found != images or bool(sharing))
     if sharing or (found != images and output not in files.values()):
@@ -393,7 +516,7 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
     for path in {*files.values(), *([report] if report else [])}:
         _require_writable(path)
     reports = []
-    for result in run(found, settings, _bar(), masks, _tell):
+    for result in walk(found, settings, _bar(), masks):
         path = files[result.source, result.seed]
         path.parent.mkdir(parents=True, exist_ok=True)
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import demo, unets
-from .checkpoints.specification import Specification
+from .checkpoints.specification import Specification, located
 from .checkpoints.specification import read as specify
 from .errors import InputError
 from .modes import loading
@@ -31,6 +31,7 @@ class DiffusionModel:
     name: str = ""
     guessed: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = ()  # what was chosen in the file
+    source: Path | None = None  # the file
 
     @property
     def multiple(self) -> int:
@@ -185,6 +186,7 @@ def load_model(
         name=specification.name,
         guessed=specification.guessed,
         notes=specification.notes,
+        source=located(path),
     )
 
 

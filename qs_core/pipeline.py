@@ -87,7 +87,7 @@ def run(
     for all pictures, or one for each. `stylizer` as in `stylize`.
     """
     begun = time.perf_counter()
-    masks = _match(masks, len(images))
+    masks = take_masks(masks, len(images))
     sizes = {pictures.size_of(image) for image in images}
     for mask in dict.fromkeys(mask for mask in masks if isinstance(mask, str | Path)):
         pictures.size_of(mask)
@@ -113,7 +113,7 @@ def restyle_one(
     short_side = s.size or default_size(networks.model) if mask is None and s.output_size == "network" else None
     original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
-    blend = prepared.blend(s.strength, _open_mask(mask, *original.shape[-2:]))
+    blend = prepared.blend(s.strength, open_mask(mask, *original.shape[-2:]))
     terms = _terms(s, networks, *prepared.source.shape[-2:])
     log = Log(s, load_seconds)
     sources = prepared.source.expand(len(seeds), -1, -1, -1)
@@ -152,7 +152,7 @@ def _terms(s: Settings, networks: Networks, height: int, width: int) -> tuple[Te
     return make_terms(s, networks.model, networks.text, height, width, networks.of_losses, networks.more)
 
 
-def _match(masks: Sequence[Source], count: int) -> list[Source | None]:
+def take_masks(masks: Sequence[Source], count: int) -> list[Source | None]:
     """The mask of each picture; None where there is none."""
     if not masks:
         return [None] * count
@@ -161,7 +161,7 @@ def _match(masks: Sequence[Source], count: int) -> list[Source | None]:
     return list(masks) if len(masks) == count else [masks[0]] * count
 
 
-def _open_mask(mask: Source | None, height: int, width: int) -> Tensor | None:
+def open_mask(mask: Source | None, height: int, width: int) -> Tensor | None:
     """(1, 1, H, W) in [0, 1] for a picture of that size."""
     if mask is None:
         return None

@@ -69,8 +69,12 @@ def sample(
     guide: Guide | None = None,
     generators: Generators | None = None,
     repeats: int = 1,
+    last: int = 1,
 ) -> Iterator[Step]:
     """From `x` at state `start` down to state 0, each step by the prediction and the gradient that `guide` gives.
+
+    `last` is the last state at which the model is asked; 0 goes on to the prediction of the picture there, as
+    DiffusionCLIP does.
 
     Without a guide the model's prediction is taken as it is. The last transition adds no noise, so the picture of state
     0 is the guided mean itself; every guidance that is computed reaches it. `generators` (one per picture) are needed
@@ -80,9 +84,9 @@ def sample(
     `walk_length` steps.
     """
     guide = guide or unguided(model, schedule)
-    for number, i in enumerate([start] * (repeats - 1) + list(range(start, 0, -1)), 1):
+    for number, i in enumerate([start] * (repeats - 1) + list(range(start, last - 1, -1)), 1):
         guided = guide(x, i)
-        noise = None if generators is None or i == 1 else normal(x, generators)
+        noise = None if generators is None or i == last else normal(x, generators)
         with torch.no_grad():
             x = step(schedule, x, guided.prediction, guided.gradient, i, noise)
         guided.checks.add(x, "the step")

@@ -81,9 +81,11 @@ def space(spacing: str, steps: int = TRAINING_STEPS) -> np.ndarray:
     """The timesteps that a respacing string keeps, ascending: "50", "ddim50", or one count per section ("10,20").
 
     Sections split the steps as evenly as can be; within a section the kept steps run from its first to its last.
-    "ddimN" takes every k-th step, for the k that gives exactly N.
+    "ddimN" takes every k-th step, for the k that gives exactly N. "T:N" are DiffusionCLIP's N points from 0 up to T.
     """
     text = spacing.strip()
+    if ":" in text:
+        return _up_to(text, steps)
     strided = text.startswith("ddim")
     try:
         counts = [int(part) for part in ([text[4:]] if strided else text.split(","))]
@@ -92,6 +94,20 @@ def space(spacing: str, steps: int = TRAINING_STEPS) -> np.ndarray:
             f"Respacing {spacing!r} is not understood. Give a count ('50'), 'ddim50' or '10,20'."
         ) from None
     return _every_kth(counts[0], steps, spacing) if strided else _sections(counts, steps)
+
+
+def _up_to(text: str, steps: int) -> np.ndarray:
+    """floor(T·k/(N-1)) for k = 0 … N-1. Faithful: truncated, not rounded."""
+    try:
+        highest, count = (int(part) for part in text.split(":"))
+    except ValueError:
+        highest, count = 0, 0
+    if not 1 <= highest < steps or not 2 <= count <= highest + 1:
+        raise InputError(
+            f"Respacing {text!r} is not possible: T:N are N points from 0 up to the timestep T. Give T from 1 to "
+            f"{steps - 1} and N from 2 to T + 1, e.g. '500:40'."
+        )
+    return (np.linspace(0, 1, count) * highest).astype(np.int64)
 
 
 def _every_kth(count: int, steps: int, spacing: str) -> np.ndarray:

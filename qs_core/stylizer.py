@@ -28,8 +28,9 @@ from .networks import Networks
 from .pictures import Frame
 from .protocol import Model
 from .randomness import named
-from .samplers import Step, walk_length
+from .samplers import Step, ddim_step, sample, walk_length
 from .settings import Settings
+from .styles import Weight, mixed
 from .transfer import Inversion, begin, count_steps, restyle, step_function
 from .trust_region import TrustRegion
 
@@ -220,6 +221,29 @@ class Stylizer:
         estimate = partial(guidance_bytes, inversion.model, terms, s.through_unet)
         policy = partial(MemoryPolicy, self.host, s.crop_chunk, s.gradient_checkpointing)
         for progress in self._portions(inversion.source, estimate, walk, policy, singly=s.restarts > 0):
+            yield progress
+            if progress.last:
+                done.append(progress.picture.cpu())
+        return torch.cat(done)
+
+    def redraw(
+        self, inversion: Inversion, styles: Sequence[tuple[Model, Weight]], blend: BlendMap, points: int | None = None
+    ) -> Generator[Progress, None, Tensor]:
+        """Walk from the inversion back to pictures (B, 3, H, W) by the predictions of fine-tuned styles, unguided.
+
+        The blend map is the styles' share of the prediction. `points` of the walk, those of the inversion if None.
+        """
+        model, schedule, start, done = inversion.model, inversion.schedule, inversion.start, []
+        if points is not None:
+            schedule, start = model.schedule(f"{schedule.timesteps[start]}:{points}"), points - 1
+
+        def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
+            x_t, share = inversion.x_t[rows].to(model.device), blend.part(rows).fitted
+            guide = mixed(model, schedule, styles, share)
+            for number, reached in enumerate(sample(model, schedule, x_t, start, ddim_step(), guide, last=0), 1):
+                yield Progress(rows, number, start + 1, reached, model, policy)
+
+        for progress in self._portions(inversion.source, model.walk_bytes, walk, partial(MemoryPolicy, self.host)):
             yield progress
             if progress.last:
                 done.append(progress.picture.cpu())

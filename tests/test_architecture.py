@@ -15,16 +15,16 @@ RANKS = {
     -2: "errors modes paths speech values",
     -1: "reading/*",
     0: "randomness demo checkpoints/* pictures finite colour",
-    1: "schedule anchors crops unets/* features/* host blend",
+    1: "lowrank schedule anchors crops unets/* features/* host blend",
     2: "checkpoints/specification protocol memory precision",
     3: "losses/* model samplers",
-    4: "guidance transfer trust_region",
+    4: "guidance styles transfer trust_region",
     5: "presets settings",
     6: "networks",
     7: "stylizer",
-    8: "report",
+    8: "finetune report",
     9: "pipeline",
-    10: "jobs/*",
+    10: "jobs/* unguided",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}

@@ -103,7 +103,7 @@ def test_the_built_in_models_are_small_half_precision_and_theirs_alone():
     files = [path for path in (ROOT / "qs_core" / "demo").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 24 * 10**6
     weights = [path for path in files if path.suffix == ".safetensors"]
-    assert {path.name for path in weights} == {"unet.safetensors", "open_clip_model.safetensors"}
+    assert {path.name for path in weights} == {"unet.safetensors", "golden.safetensors", "open_clip_model.safetensors"}
     for path in weights:
         with safe_open(path, framework="pt") as file:
             assert {str(file.get_slice(name).get_dtype()) for name in file.keys()} == {"F16"}, path  # noqa: SIM118

@@ -23,6 +23,7 @@ from .contents import Found, check_claims, check_count, unwrap
 
 SUFFIXES = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin")
 CONFIG, CHECKSUM = "qs_config", "qs_crc32"  # our entries in a safetensors header
+STYLE = "style"  # what the configuration of a fine-tuned style says of it
 MOST_CONFIG = 10_000  # characters
 LARGEST_HEADER = 3 << 20  # bytes; 20 000 tensors need as much, the published networks some 70 000
 MOST_QUOTES = 250_000  # in a header; a tensor has ten

@@ -96,6 +96,7 @@ def read(path: str | Path = demo.NAME, **given) -> tuple[Specification, dict[str
         there = " Put it there." if known.source else f" {known.note}."
         raise InputError(f"No model file at {path}. {known.advice}{there}")
     found, header = checkpoints.find(path)
+    header.pop(checkpoints.STYLE, None)  # a style of full weights is a network as any other
     notes, state = [found.choice] if found.choice else [], found.state
     if diffusers.detect(state):
         stated = diffusers.stated(path)

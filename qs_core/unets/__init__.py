@@ -35,7 +35,7 @@ ADVICE = "Choose an unconditional pixel U-Net of the guided-diffusion or DDPM fa
 RELATIVES = {
     "model.diffusion_model.": "a latent-diffusion model (Stable Diffusion family), and this pack needs a pixel U-Net",
     "transformer_blocks.": "the U-Net of a latent-diffusion model, and this pack needs a pixel U-Net",
-    "lora_": "a LoRA, an addition to another model",
+    "lora_": "a LoRA, an addition to another network; one that was trained here goes into --style-file",
     "down_blocks.": "a U-Net of the diffusers library, but none of Ho et al.'s, which alone are read of these",
     "all_modules.": "a score-SDE network, another family",
     "first_stage_model.": "an autoencoder of latent diffusion",

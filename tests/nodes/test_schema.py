@@ -20,6 +20,9 @@ NODES = [
     "QSVGGLoss",
     "QSViTLoss",
     "QSIdentityLoss",
+    "QSFineTuneStyle",
+    "QSLoadStyle",
+    "QSApplyStyle",
     "QSPromptList",
     "QSSampleImage",
     "QSAttnHeatmap",
@@ -33,12 +36,14 @@ WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
 # strength 0 to be that very picture.
 OTHERWISE = {
     ("QSAttnGuidedSampler", "output_size"): "original",
+    ("QSApplyStyle", "output_size"): "original",
     ("QSViTLoss", "vit_structure"): 200_000.0,  # a node that is added is meant to do something
     ("QSViTLoss", "vit_contrastive"): 20_000.0,
 }
 # Widgets that are called otherwise, or say None with a plain value, and what they stand for in Settings.
 STANDS_FOR = {
     ("LoadOpenCLIP", "dtype"): ("clip_dtype", "auto"),
+    ("QSFineTuneStyle", "learning_rate"): ("learning_rate", None),
     "model_name": ("model", "demo"),
     "clip_name": ("clip", "demo"),
     "size": ("size", None),
@@ -99,12 +104,14 @@ def test_defaults_lie_in_their_ranges(pack, node):
 
 def test_defaults_are_those_of_settings(pack):
     settings = {field.name: field.default for field in fields(pack.part("qs_core.settings").Settings)}
+    training = {field.name: field.default for field in fields(pack.part("qs_core.finetune").Training)}
     compared = set()
     for node in NODES:
+        known = training if node == "QSFineTuneStyle" else settings
         for name, value in pack.defaults(node).items():
             setting, expected = STANDS_FOR.get((node, name)) or STANDS_FOR.get(name, (name, value))
-            if setting in settings:
-                assert OTHERWISE.get((node, name), settings[setting]) == expected, (node, name)
+            if setting in known:
+                assert OTHERWISE.get((node, name), known[setting]) == expected, (node, name)
                 compared.add(setting)
     # What no node offers: one result a run, losses with files but as nodes of their own, devices are ComfyUI's.
     left = (

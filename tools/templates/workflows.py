@@ -25,6 +25,8 @@ SIZE = {
     "QSVGGLoss": (340, 180),
     "QSPromptList": (320, 200),
     "QSAttnHeatmap": (340, 190),
+    "QSLoadStyle": (320, 140),
+    "QSApplyStyle": (340, 260),
     "QSCompareGrid": (320, 260),
     "QSBeforeAfter": (320, 180),
     "QSStylePicture": (320, 150),
@@ -308,6 +310,49 @@ def strength_sweep() -> Graph:
     return graph
 
 
+def trained_style() -> Graph:
+    """A style that was trained before, without CLIP, at three strengths."""
+    graph = Graph("trained_style", "A trained style")
+    put = partial(place, graph)
+    strengths = (0.5, 0.75, 1.0)
+    graph.note(
+        (40, 80),
+        (400, 420),
+        "How it works",
+    )
+    photo = put("QSSampleImage", 500, 80, picture="cat")
+    model = put("LoadDiffusionModel", 500, 240)
+    style = put("QSLoadStyle", 500, 620, model=model[0])
+    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], size=128, spacing="500:10", skip=1)
+    results = [
+        put(
+            "QSApplyStyle",
+            1260,
+            80 + 340 * k,
+            title=f"Strength {strength:g}",
+            inversion=inversion[0],
+            styles=style[0],
+            strength=strength,
+        )
+        for k, strength in enumerate(strengths)
+    ]
+    joined = results[0]
+    for k, result in enumerate(results[1:]):
+        joined = put("ImageBatch", 1660, 80 + 120 * k, title=f"The first {k + 2}", image1=joined[0], image2=result[0])
+    labels = "\n".join(f"strength {strength:g}" for strength in strengths)
+    grid = put(
+        "QSCompareGrid", 1660, 340, images=joined[0], labels=labels, columns=2, source=photo[0], source_label="photo"
+    )
+    shown = graph.add(
+        "SaveImage", (2040, 80), (560, 680), title="Compared", images=grid[0], filename_prefix="qs_trained_style"
+    )
+    graph.group("1 Photo, network and style", photo, model, style, color=GREEN)
+    graph.group("2 To noise", inversion)
+    graph.group("3 Back by the style, unguided", *results, color=YELLOW)
+    graph.group("4 Compared", *[grid, shown], color=GREEN)
+    return graph
+
+
 def each_loss() -> Graph:
     """Every loss as a node of its own, in a chain."""
     graph = Graph("losses_one_by_one", "Losses one by one")
@@ -431,4 +476,5 @@ TEMPLATES: tuple[Callable[[], Graph], ...] = (
     strength_sweep,
     each_loss,
     style_picture,
+    trained_style,
 )
