@@ -447,11 +447,10 @@ def _plain(value: object) -> str:
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> int:
     masks = [options.pop("mask")] if "mask" in options else []
     sharing = {name: options.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in options}
-    settings = Settings(**options)
-    _draw(images, output, report, settings, partial(run, announce=_tell), masks)
+    return _draw(images, output, report, Settings(**options), partial(run, announce=_tell), masks, sharing)
 
 
-def _apply(given: dict) -> None:
+def _apply(given: dict) -> int:
     """Restyle by styles' files. Raises InputError for options that only guidance has."""
     take = given.pop
     images, output, report = take("images"), take("output"), take("report", None)
@@ -463,7 +462,7 @@ def _apply(given: dict) -> None:
             f"{', '.join(WITH_STYLES)}."
         )
     names = {name: tuple(given.pop(name)) for name in ("style_files", "style_weights") if name in given}
-    _draw(images, output, report, unguided.StyleSettings(**names, **given), unguided.run, masks)
+    return _draw(images, output, report, unguided.StyleSettings(**names, **given), unguided.run, masks)
 
 
 def _finetune(given: dict) -> int:
@@ -507,11 +506,20 @@ def _bar_of_moves():
     return lambda reached: progress("inversion", reached.number, reached.total, reached.step)
 
 
-def _draw(images: list[str], output: Path, report: Path | None, settings, walk: Callable, masks: list[str]) -> None:
-    """Write what walk(pictures, settings, progress, masks) gives, and the report."""
+def _draw(
+    images: list[str],
+    output: Path,
+    report: Path | None,
+    settings: object,
+    walk: Callable,
+    masks: list[str],
+    sharing: dict | None = None,
+) -> int:
+    """Write what walk(pictures, settings, progress, masks) gives, and the report. A folder is a job where it can be
+    shared out: `sharing` says among whom, and is None where it cannot."""
     found = _pictures(images)
     files = _output_paths(found, output, settings, found != images or bool(sharing))
-    if sharing or (found != images and output not in files.values()):
+    if sharing or (sharing is not None and found != images and output not in files.values()):
         return _job(restyling.results(found, files, settings, *masks), output, report, settings, masks, sharing)
     for path in {*files.values(), *([report] if report else [])}:
         _require_writable(path)

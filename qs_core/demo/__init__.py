@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 UNET = FOLDER / "unet.safetensors"
 CLIP = FOLDER / "clip"
 PICTURES = {path.stem: path for path in sorted((FOLDER / "pictures").glob("*.jpg"))}
-STYLE_PICTURES = {path.stem: path for path in sorted((FOLDER / "styles").glob("*.jpg"))}  # drawn and painted by tools/data
+STYLE_PICTURES = {path.stem: path for path in sorted((FOLDER / "styles").glob("*.jpg"))}
 STYLES = {path.stem: path for path in sorted((FOLDER / "styles").glob("*.safetensors"))}
 NAME = "demo"
 

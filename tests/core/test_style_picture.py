@@ -15,7 +15,7 @@ from qs_core.losses.clip import CLIPLoss, directional_distance
 from qs_core.randomness import seeded
 
 QUICK = {"size": 32, "steps": "6", "skip": 3, "crops": 4}
-SWIRLS, GLASS = demo.STYLES["swirls"], demo.STYLES["stained_glass"]
+SWIRLS, GLASS = demo.STYLE_PICTURES["swirls"], demo.STYLE_PICTURES["stained_glass"]
 
 
 class TestColours:

@@ -33,7 +33,7 @@ def test_the_node_is_python(pack, invert, photo, clip, style, prompt, weight):
     python = stylize(
         source,
         [prompt] if prompt else [],
-        style_images=demo.STYLES["swirls"],
+        style_images=demo.STYLE_PICTURES["swirls"],
         style_weights=[weight],
         colour_transfer=0.25,
         **WALK,
@@ -46,7 +46,7 @@ def test_at_strength_0_the_very_photo_comes_out(pack, invert, photo, style):
 
 
 def test_a_batch_is_the_mean_of_its_styles(pack, style):
-    image = (torch.stack([read(demo.STYLES[name]) for name in ("swirls", "woodblock")]).movedim(1, -1) + 1) / 2
+    image = (torch.stack([read(demo.STYLE_PICTURES[name]) for name in ("swirls", "woodblock")]).movedim(1, -1) + 1) / 2
     both, chained = style(image=image), style(image=image[:1], text=style(image=image[1:]))
     assert both.direction.weights.tolist() == chained.direction.weights.tolist() == [0.5, 0.5]
 
