@@ -1,5 +1,6 @@
-"""ComfyUI's progress bar and preview."""
+"""ComfyUI's progress bar and preview, and sentences to the user."""
 
+import logging
 from collections.abc import Callable
 
 from einops import rearrange
@@ -35,3 +36,15 @@ class Bar:
 def _preview(picture: Tensor) -> tuple:
     row = rearrange(picture[:PREVIEW_PICTURES], "b c h w -> c h (b w)")
     return "JPEG", pictures.to_image(row), PREVIEW_SIDE
+
+
+def say(sentence: str) -> None:
+    """Tell the user, in the log and on the node that runs."""
+    logging.warning("QS: %s", sentence)
+    if not hosted():
+        return
+    from comfy_execution.utils import get_executing_context
+    from server import PromptServer
+
+    if context := get_executing_context():
+        PromptServer.instance.send_progress_text(sentence, context.node_id)
