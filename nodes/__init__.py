@@ -9,6 +9,7 @@ from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
 from .losses import LOSS_NODES
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
+from .restyle import QSRestyle
 from .sampling import QSAttnGuidedSampler
 from .style import QSStylePicture
 from .styles import QSApplyStyle, QSFineTuneStyle, QSLoadStyle
@@ -22,6 +23,7 @@ NODE_CLASS_MAPPINGS = {
     "CLIPTextDirection": CLIPTextDirection,
     "EncodeInvertDDIM": EncodeInvertDDIM,
     "QSAttnGuidedSampler": QSAttnGuidedSampler,
+    "QSRestyle": QSRestyle,
     "QSStylePreset": QSStylePreset,
     **LOSS_NODES,
     "QSFineTuneStyle": QSFineTuneStyle,
@@ -40,6 +42,7 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "CLIPTextDirection": "CLIP Text Direction (QS)",
     "EncodeInvertDDIM": "Invert Image, DDIM (QS)",
     "QSAttnGuidedSampler": "QS-Attn Guided Sampler",
+    "QSRestyle": "Restyle (QS)",
     "QSStylePreset": "Style Preset (QS)",
     **{node: cls.LOSS.title for node, cls in LOSS_NODES.items()},
     "QSFineTuneStyle": "Fine-tune Style (QS)",

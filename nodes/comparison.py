@@ -40,8 +40,8 @@ class QSCompareGrid:
                 "labels": text(
                     "",
                     "What stands above the pictures, one a line; for a table, one for each column or each picture, "
-                    "batch by batch. Or link the labels of Prompt List. Empty: none. The font has plain Latin letters: "
-                    "accents are left off, and other scripts show as boxes.",
+                    "batch by batch. Or link the labels of Prompt List. Empty: none. Accents are left off; "
+                    "other scripts are drawn with a font of this system, and show as boxes where it has none.",
                     multiline=True,
                 ),
                 "columns": whole(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..qs_core.errors import InputError
-from .lettering import BACKGROUND, INK, OVERSAMPLE, PAPER, PAPER_INK, font, one_line, wrap
+from .lettering import BACKGROUND, INK, OVERSAMPLE, PAPER, PAPER_INK, lettered, one_line, wrap
 
 THEMES = {"dark": (BACKGROUND, INK), "light": (PAPER, PAPER_INK)}
 LEGIBLE = 256  # pixels of a cell's short side, below which labels hardly fit
@@ -120,13 +120,13 @@ def _band(row: Sequence[Cell], sizes: Sequence[tuple[int, int]], widths: Sequenc
 def _labels(texts: Sequence[str], lefts: Sequence[int], widths: Sequence[int], total: int, look: Look) -> Tensor:
     """The strip above a row: each text centred over its column, its last line next to the picture."""
     unit = max(14, round(min(widths) / 15))
-    face, line = font(unit), round(unit * 1.3)
-    wrapped = [wrap(text, face, width) for text, width in zip(texts, widths, strict=False)]
+    drawable, line = [lettered(text, unit) for text in texts], round(unit * 1.3)
+    wrapped = [wrap(text, face, width) for (text, face), width in zip(drawable, widths, strict=False)]
     most = max(map(len, wrapped))
     paper, ink = THEMES[look.theme]
     strip = Image.new("RGB", (total, look.gap + (most * line + unit // 3 if most else 0)), paper)
     pen = ImageDraw.Draw(strip)
-    for lines, left, width in zip(wrapped, lefts, widths, strict=False):
+    for lines, (_, face), left, width in zip(wrapped, drawable, lefts, widths, strict=False):
         for k, text in enumerate(lines):
             x, y = left + (width - face.getlength(text)) / 2, look.gap + (most - len(lines) + k) * line
             pen.text((x, y), text, ink, face)
@@ -194,7 +194,8 @@ def _with_divider(picture: Tensor, x: int, unit: int) -> Tensor:
 
 def _with_tag(picture: Tensor, label: str, area: tuple[int, int, int, int], to_right: bool, unit: int) -> Tensor:
     """The label on a dark plate in an upper corner of its area (top, left, bottom, right), if it fits in there."""
-    face, s = font(unit * OVERSAMPLE), OVERSAMPLE
+    s = OVERSAMPLE
+    label, face = lettered(label, unit * s)
     margin, inner, tall = round(unit * 0.6), round(unit * 0.5), round(unit * 1.7)
     top, left, bottom, right = area
     text = one_line(label, face, (right - left - 2 * margin - 2 * inner) * s)

@@ -5,13 +5,14 @@ A workflow is somebody else's text: a path in it is never opened, as one to a ne
 
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..qs_core import demo
 from ..qs_core.checkpoints import SUFFIXES
 from ..qs_core.checkpoints.known import by_file
 from ..qs_core.errors import InputError
-from ..qs_core.features.openclip import is_tag, tags_of
+from ..qs_core.features.openclip import all_tags, is_tag, tags_of
 from .host import hosted
 
 FOLDER, CLIP_FOLDER, VGG_FOLDER = "qs_diffusion", "qs_clip", "qs_vgg"  # the names of the model folders
@@ -54,21 +55,32 @@ def model_path(name: str) -> str:
     return folder_paths.get_full_path_or_raise(FOLDER, name)
 
 
+def clip_files() -> list[str]:
+    """The files in the CLIP folder."""
+    if not hosted():
+        return []
+    import folder_paths
+
+    return folder_paths.get_filename_list(CLIP_FOLDER)
+
+
+def pretrained_names(offered: Sequence[str]) -> list[str]:
+    """The tags of the CLIPs that are offered by name, the files in the CLIP folder, and the tags of all other CLIPs."""
+    return list(dict.fromkeys([*(tag for name in offered for tag in tags_of(name)), *clip_files(), *all_tags()]))
+
+
 def clip_weights(name: str, pretrained: str) -> str:
     """What `load_clip` takes for a tag, or for the name of a file in the CLIP folder. Raises InputError for neither."""
     if is_tag(name, pretrained):
         return pretrained
-    files = []
-    if hosted():
-        import folder_paths
-
-        files = folder_paths.get_filename_list(CLIP_FOLDER)
-    if pretrained not in files:
+    if pretrained not in clip_files():
         tags = ", ".join(tags_of(name)) or "none"
         raise InputError(
             f"{name} has no weights {pretrained!r}: it is none of its tags ({tags}), and no file in "
             f"{_folder(CLIP_FOLDER)}. Choose a tag, or put the file there."
         )
+    import folder_paths
+
     return folder_paths.get_full_path_or_raise(CLIP_FOLDER, pretrained)
 
 

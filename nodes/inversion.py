@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ..qs_core import pictures
 from ..qs_core.blend import BlendMap
+from ..qs_core.pictures import Frame
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
@@ -16,8 +17,10 @@ from .host import HOST, Loaded, bring
 from .images import from_image, from_mask
 from .inference_mode import leaves_inference_mode
 from .masks import feathered
-from .progress import Bar
+from .progress import Bar, say
 from .widgets import CATEGORY, DEFAULTS, MAX_SEED, choice, text, verdict, whole, wire
+
+ENLARGED = 1.5  # beyond this the result's softness is said
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,18 @@ class Inverted:
         if (mask.amin((1, 2)) == mask.amax((1, 2))).all():  # such as the black one of Load Image, 64x64
             mask = mask[:, :1, :1].repeat(1, *original)
         return self.prepared.blend(strength, feathered(pictures.mask_of(mask, *original), feather))
+
+
+def loss_of_detail(frame: Frame) -> str | None:
+    """What to say where a picture is restyled much smaller than it came in, as it is enlarged again at the end."""
+    short, now = min(frame.original), min(frame.height, frame.width)
+    if short <= ENLARGED * now:
+        return None
+    return (
+        f"The picture is {frame.original[1]}x{frame.original[0]} pixels. It is restyled at {frame.width}x"
+        f"{frame.height} and enlarged {short / now:.1f} times at the end, so it looks soft. For more detail set size "
+        f"to {2 * now} or more, as time and memory allow: twice the size costs four times as much."
+    )
 
 
 class EncodeInvertDDIM:
@@ -119,6 +134,7 @@ class EncodeInvertDDIM:
                     "",
                     "Which of the 1000 training steps to visit, instead of steps: ddim50 (every 20th), or counts for "
                     "equal sections such as 10,20 (few at the clean end, more at the noisy one). Empty: steps.",
+                    placeholder="empty: as steps says; else e.g. ddim50",
                     advanced=True,
                 ),
             },
@@ -147,6 +163,8 @@ class EncodeInvertDDIM:
         stylizer = Stylizer(model.core, HOST, inversions=0)
         prepared = stylizer.prepare(from_image(image), size, fit, unit=True)
         frame, source = prepared.frame, prepared.source
+        if smaller := loss_of_detail(frame):
+            say(smaller)
         total = count_steps(model.core.schedule(spacing), skip, start)
         bar = Bar(total, len(source), preview_every)
         size = (len(source), *source.shape[-2:])

@@ -1,6 +1,9 @@
-"""Text on drawn pictures: Pillow's own font at any size, broken into lines that fit."""
+"""Text on drawn pictures at any size, broken into lines that fit: Pillow's own font, or one of the system's for other
+scripts."""
 
 import unicodedata
+from collections.abc import Iterator
+from functools import cache
 
 from PIL import ImageFont
 
@@ -36,6 +39,65 @@ def font(size: float) -> ImageFont.ImageFont:
         return ImageFont.load_default()
 
 
+# Files that systems and their packages name so; Pillow looks for them in the system's folders.
+FILES = (
+    "DejaVuSans.ttf",  # Greek, Cyrillic, Arabic and others
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansSC-Regular.otf",
+    "SourceHanSansSC-Regular.otf",
+    "wqy-zenhei.ttc",
+    "wqy-microhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "PingFang.ttc",
+    "Hiragino Sans GB.ttc",
+    "STHeiti Light.ttc",
+    "msyh.ttc",
+    "simsun.ttc",
+    "meiryo.ttc",
+    "malgun.ttf",
+    "Arial Unicode.ttf",
+)
+PROBE = 20  # pixels, at which glyphs are looked for
+
+
+def lettered(text: str, size: float) -> tuple[str, ImageFont.ImageFont]:
+    """The text as it can be drawn, and a font that draws it: Pillow's own without accents, else the first of the
+    system's that has every letter, else Pillow's own with boxes for what it lacks."""
+    plain = folded(text)
+    if not _draws(None, plain):
+        for name in _installed():
+            if _draws(name, text):
+                return text, ImageFont.truetype(name, size)
+    return plain, font(size)
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Those of FILES that are here."""
+
+    def found() -> Iterator[str]:
+        for name in FILES:
+            try:
+                yield ImageFont.truetype(name, PROBE) and name
+            except OSError:
+                continue
+
+    return tuple(found())
+
+
+@cache
+def _probe(name: str | None) -> tuple[ImageFont.ImageFont, bytes]:
+    """A font of FILES, None for Pillow's own, and the box that it draws for what it lacks."""
+    face = font(PROBE) if name is None else ImageFont.truetype(name, PROBE)
+    return face, bytes(face.getmask(chr(0x10FFFF)))
+
+
+def _draws(name: str | None, text: str) -> bool:
+    """Whether a font of FILES, None for Pillow's own, has every letter of the text."""
+    face, box = _probe(name)
+    return all(bytes(face.getmask(letter)) != box for letter in set(text) if not letter.isspace())
+
+
 def folded(text: str) -> str:
     """The text without accents and long dashes, which the font would draw as boxes; other scripts it has none of."""
     apart = unicodedata.normalize("NFKD", text.translate(OTHERWISE))
@@ -44,7 +106,7 @@ def folded(text: str) -> str:
 
 def one_line(text: str, face: ImageFont.ImageFont, width: float) -> str:
     """The text on one line of at most `width` pixels, shortened by an ellipsis; empty where no letter fits."""
-    line = " ".join(folded(text).split())
+    line = " ".join(text.split())
     if face.getlength(line) <= width:
         return line
     short = _shorten(line, face, width)
@@ -53,7 +115,7 @@ def one_line(text: str, face: ImageFont.ImageFont, width: float) -> str:
 
 def wrap(text: str, face: ImageFont.ImageFont, width: float) -> list[str]:
     """The text in lines of at most `width` pixels, broken between words, or within one that is too long by itself."""
-    lines, rest = [], folded(text).split()
+    lines, rest = [], text.split()
     while rest and len(lines) < LINES:
         count = next((k for k in range(len(rest), 0, -1) if face.getlength(" ".join(rest[:k])) <= width), 0)
         if not count:

@@ -1,17 +1,24 @@
 """The nodes that bring networks and pictures in: LoadDiffusionModel, LoadOpenCLIP, QSSampleImage."""
 
-import logging
-
 from ..qs_core import demo, pictures
 from ..qs_core.checkpoints.specification import LARGEST_IMAGE, VARIANCES
 from ..qs_core.features.openclip import load_clip
 from ..qs_core.model import load_model
 from ..qs_core.precision import DTYPES, choose_clip_dtype, choose_dtype, warn_of_emulation
 from ..qs_core.schedule import NOISE
-from .folders import CLIP_FOLDER, FOLDER, clip_instead, clip_weights, model_names, model_path
+from .folders import (
+    CLIP_FOLDER,
+    FOLDER,
+    clip_instead,
+    clip_weights,
+    model_names,
+    model_path,
+    pretrained_names,
+)
 from .host import HOST, manage
 from .images import to_image
 from .inference_mode import leaves_inference_mode
+from .progress import say
 from .widgets import CATEGORY, DEFAULTS, choice, text, verdict, whole
 
 AUTO = "auto"
@@ -131,8 +138,8 @@ class LoadDiffusionModel:
         chosen = choose_dtype(dtype)
         model = load_model(model_path(model_name), dtype=chosen, class_label=label, **options)
         if model.doubt:
-            _announce(model.doubt)
-        warn_of_emulation(chosen, HOST.device, _announce)
+            say(model.doubt)
+        warn_of_emulation(chosen, HOST.device, say)
         return (manage(model),)
 
 
@@ -160,11 +167,12 @@ class LoadOpenCLIP:
                     "The model. demo is built in. Larger ones judge styles better and cost more time and memory at "
                     "each step: ViT-B-32 the least, ViT-L-14-336 the most. The papers use ViT-B-16.",
                 ),
-                "pretrained": text(
+                "pretrained": choice(
+                    pretrained_names(CLIPS[1:]),
                     "openai",
-                    "Which weights of that model: one of open_clip's tags (openai, laion2b_s34b_b88k, …), which is "
-                    f"downloaded if it is not on this machine yet, or the name of a file in models/{CLIP_FOLDER}. Not "
-                    "used for demo.",
+                    "Which weights of that model: one of open_clip's tags, which is downloaded if it is not on this "
+                    f"machine yet, or a file in models/{CLIP_FOLDER}. Each model has its own tags; openai fits all in "
+                    "the list above. Not used for demo.",
                 ),
             },
             "optional": {
@@ -172,6 +180,7 @@ class LoadOpenCLIP:
                     "",
                     "Any other name that open_clip knows, instead of the choice above: ViT-H-14; ViT-B-16-quickgelu "
                     "for a file of OpenAI's weights.",
+                    placeholder="empty: the choice above; else e.g. ViT-H-14",
                     advanced=True,
                 ),
                 "dtype": choice(
@@ -185,17 +194,18 @@ class LoadOpenCLIP:
         }
 
     @classmethod
-    def VALIDATE_INPUTS(cls, clip_name=None, pretrained=None, custom_name=""):
-        """True, or what is wrong with the names; ComfyUI then does not compare them with its own list."""
+    def VALIDATE_INPUTS(cls, clip_name=None, pretrained=None, custom_name="", input_types=None):
+        """True, or what is wrong with the names; ComfyUI then does not compare them with its own list, nor the type of
+        what is linked: before 0.2 `pretrained` took a text."""
         return verdict(_chosen, clip_name, pretrained, custom_name)
 
     @leaves_inference_mode
     def load(self, clip_name: str, pretrained: str, custom_name: str = "", dtype: str = AUTO):
         name, weights = _chosen(clip_name, pretrained, custom_name)
-        clip = load_clip(name, weights, announce=_announce, instead=clip_instead())
+        clip = load_clip(name, weights, announce=say, instead=clip_instead())
         chosen = choose_clip_dtype(dtype, clip, HOST.device)
         clip.network.visual.to(DTYPES[chosen])
-        warn_of_emulation(chosen, HOST.device, _announce)
+        warn_of_emulation(chosen, HOST.device, say)
         return (manage(clip),)
 
 
@@ -203,10 +213,6 @@ def _chosen(clip_name: str, pretrained: str, custom_name: str) -> tuple[str, str
     """The model's name, and its tag or file. Raises InputError for what is none of them."""
     name = custom_name.strip() or clip_name
     return (name, None) if name == demo.NAME else (name, clip_weights(name, pretrained.strip()))
-
-
-def _announce(sentence: str) -> None:
-    logging.warning("QS: %s", sentence)
 
 
 class QSSampleImage:

@@ -54,8 +54,11 @@ class CLIPTextDirection:
                     "What the picture should become. Several styles are mixed: one a line, with ::weight behind it if "
                     "they shall not count alike (a line ::2 counts twice one without).",
                     multiline=True,
+                    placeholder="a style in words, e.g. a sketch with crayon",
                 ),
-                "source_prompt": text(DEFAULTS["source_prompt"], "What the picture is now; photo fits most."),
+                "source_prompt": text(
+                    DEFAULTS["source_prompt"], "What the picture is now; photo fits most.", placeholder="e.g. photo"
+                ),
                 "templates": flag(
                     DEFAULTS["templates"],
                     "Average each phrase over 80 sentences such as 'a bad photo of …', as some papers do: steadier, "
@@ -130,6 +133,7 @@ class QSPromptList:
                     "One prompt a line; empty lines are left out. Styles divided by | are mixed, each with ::weight if "
                     "wished. What stands before = and a blank is the label: gold = golden::2 | oil painting.",
                     multiline=True,
+                    placeholder="one style a line, e.g. a sketch with crayon",
                 )
             }
         }

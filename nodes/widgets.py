@@ -59,7 +59,7 @@ def widgets(option: Option, **changes) -> dict[str, tuple]:
     if o.kind == "choice":
         return {o.name: choice(o.choices, value, o.tooltip, **its)}
     if o.kind == "text":
-        return {o.name: text(value or "", o.tooltip, **its)}
+        return {o.name: text(value or "", o.tooltip, placeholder=o.placeholder, **its)}
     ends = zip(("min", "max"), value, o.tooltip, strict=True)
     return {f"{o.name}_{end}": number(v, o.low, o.high, o.step, tip, round=0.001, **its) for end, v, tip in ends}
 

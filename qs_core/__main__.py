@@ -355,8 +355,7 @@ def _run(arguments: list[str] | None) -> int:
         if command == "finetune":
             return _finetune(given)
         if "style_files" in given:
-            _apply(given)
-            return 0
+            return _apply(given)
         if command == "evaluate":
             _refuse_weights(given["phrases"])
             print(_evaluate(given))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 import open_clip
 import torch
@@ -163,10 +164,22 @@ class Vocabulary:
             problem = f"finds no style in {phrase!r}"
         else:
             return
-        raise InputError(
-            f"The built-in CLIP {problem}. It knows these styles: {'; '.join(p[0] for p in self.styles.values())}. "
+        near = dict.fromkeys(guess for word in unknown for guess in self.near(word))
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        elsewhere = (
             "For any other phrase choose a real CLIP, such as ViT-B-16 with the pretrained weights openai."
+            if " ".join(unknown).isascii()
+            else "It reads English alone, as do most CLIPs, ViT-B-16 among them: write the style in English."
         )
+        raise InputError(
+            f"The built-in CLIP {problem}.{meant} It knows these styles: "
+            f"{'; '.join(p[0] for p in self.styles.values())}. {elsewhere}"
+        )
+
+    def near(self, word: str) -> list[str]:
+        """The known word that names a style and is spelled most like it, if any is; none for three letters or fewer."""
+        known = self.words - self.fillers if len(word) > 3 else ()
+        return get_close_matches(word, sorted(known), n=1, cutoff=0.75)
 
 
 @dataclass(frozen=True)

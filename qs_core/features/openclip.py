@@ -103,6 +103,11 @@ def tags_of(name: str) -> list[str]:
     return open_clip.list_pretrained_tags_by_model(own_name(name))
 
 
+def all_tags() -> list[str]:
+    """open_clip's tags for any name, each once."""
+    return list(dict.fromkeys(tag for _, tag in open_clip.list_pretrained()))
+
+
 def _identifier(name: str) -> str:
     return f"local-dir:{Path(name).resolve()}" if is_folder(name) else name
 

@@ -162,6 +162,7 @@ ATTENTION = (
         "Layers that select their anchors by attention; the others take random ones. Empty: the two deepest; or all; "
         "or resolutions such as 32,16 (the short side of the layer's map). All is slow on large pictures.",
         metavar="RES,…|all",
+        placeholder="empty: the two deepest layers; else e.g. 32,16",
         parse=parse_layers,
     ),
     Option(

@@ -37,6 +37,7 @@ class Option:
     step: float = 10.0
     choices: tuple[str, ...] = ()
     metavar: str = "W"
+    placeholder: str = ""  # what an empty text widget shows
     parse: Callable[[Any], Any] | None = None
     advanced: bool = False
     role: Literal["style", "content", ""] | None = None  # of a weight, where it is not its loss's

@@ -2,8 +2,8 @@
 
 Needs COMFYUI_PATH and COMFYUI_PYTHON, as the tests do, and `websocket-client`. The file has the form of /object_info,
 so that `comfy workflow validate --input` reads it, and is the same for every version of ComfyUI that the pack supports:
-fields that only some versions have are left out, and so are the files in the user's folders. Of ComfyUI's own nodes
-that the workflows use it holds what the versions agree on: names and types.
+fields that only some versions have are left out, and so are the files in the user's folders and the tags of the
+installed open_clip. Of ComfyUI's own nodes that the workflows use it holds what the versions agree on: names and types.
 """
 
 import json
@@ -32,6 +32,7 @@ FIELDS = (
 OF_CORE = ("input", "output", "output_is_list", "output_name", "name", "output_node")
 KEPT_OF_CORE = ("default", "min", "max", "forceInput", "image_upload")  # of an input's options
 MODEL_FILES = (".safetensors", ".sft", ".pt", ".pth", ".ckpt", ".bin", ".onnx", ".gguf")
+TAGS = "pretrained"  # the input whose choices are open_clip's
 BY_THE_BROWSER = {"Note", "MarkdownNote", "Reroute", "PrimitiveNode"}
 
 
@@ -64,19 +65,20 @@ def used() -> set[str]:
 def _node(node: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     kept = {field: node[field] for field in fields if field in node}
     kept["input"] = {
-        section: {name: _entry(*entry) for name, entry in entries.items()} if section != "hidden" else entries
+        section: {name: _entry(name, *entry) for name, entry in entries.items()} if section != "hidden" else entries
         for section, entries in node["input"].items()
     }
     return kept
 
 
-def _entry(kind: str | list, options: dict[str, Any] | None = None) -> list:
-    """An input's type and options; a choice is a list of its values, as in V1, without the user's files."""
+def _entry(name: str, kind: str | list, options: dict[str, Any] | None = None) -> list:
+    """An input's type and options; a choice is a list of its values, as in V1, without what varies."""
     options = dict(options or {})
     if kind == "COMBO":
         kind = options.pop("options", [])
     if isinstance(kind, list):
         kind = [value for value in kind if not str(value).lower().endswith(MODEL_FILES)]
+        kind = [options["default"]] if name == TAGS else kind
     return [kind, options]
 
 

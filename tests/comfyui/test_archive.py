@@ -67,7 +67,7 @@ def test_the_archive_is_small_and_holds_what_runs_and_no_more(archive):
     with zipfile.ZipFile(archive) as file:
         names = set(file.namelist())
     needed = {"__init__.py", "pyproject.toml", "requirements.txt", "README.md", "LICENSE", "nodes/__init__.py"}
-    needed |= {"qs_core/demo/unet.safetensors", "workflows/quick_start.json"}
+    needed |= {"qs_core/demo/unet.safetensors", "workflows/1_quick_start.json"}
     assert needed <= names
     top = {name.split("/")[0] for name in names}
     assert not top & {"tests", "tools", ".github", ".ci", "Makefile", "requirements-dev.txt"}
@@ -82,7 +82,7 @@ def test_unpacked_it_has_every_node(unpacked, snapshot):
 
 
 def test_unpacked_the_quick_start_runs(unpacked, harness):
-    workflow = json.loads((ROOT / "workflows" / "quick_start.json").read_text(encoding="utf-8"))
+    workflow = json.loads((ROOT / "workflows" / "1_quick_start.json").read_text(encoding="utf-8"))
     graph = harness.to_api(workflow, unpacked.object_info())
     for node in graph.values():
         node["inputs"] |= {key: value for key, value in QUICK.items() if key in node["inputs"]}

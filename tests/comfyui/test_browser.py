@@ -1,4 +1,4 @@
-"""Every template in a real browser: it opens with no node missing, and Run shows its previews and its pictures.
+"""Every template in a real browser: it opens readable with no node missing, and Run shows its previews and pictures.
 
 Needs `playwright` and a Chromium: Playwright's own, or one that CHROMIUM names or that is on the PATH. The screenshots
 go to COMFYUI_SCREENSHOTS, or to a temporary folder.
@@ -19,6 +19,7 @@ RUNNABLE = [name for name, graph in GRAPHS.items() if not graph["extra"]["qs"]["
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 # Nothing but the graph in the picture: no greeting, release notes, map or frame counter.
 SETTINGS = {
+    "Comfy.VueNodes.Enabled": False,
     "Comfy.TutorialCompleted": True,
     "Comfy.Notification.ShowVersionUpdates": False,
     "Comfy.Minimap.Visible": False,
@@ -73,31 +74,63 @@ def browser():
 
 @pytest.fixture
 def page(browser, client):
+    """ComfyUI's page in a large window, with classic nodes."""
+    page = visit(browser, client, (2560, 1440))
+    yield page
+    page.close()
+
+
+def visit(browser, client, window: tuple[int, int], **settings):
     """ComfyUI's page, which may speak to the server and nobody else; `page.errors` are its scripts' errors."""
 
     def only_loopback(route):
         here = urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", None)
         route.continue_() if here else route.abort()
 
-    page = browser.new_page(viewport={"width": 2560, "height": 1440})
+    page = browser.new_page(viewport=dict(zip(("width", "height"), window, strict=True)))
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.route("**/*", only_loopback)
-    page.request.post(f"http://{client.address}/settings", data=json.dumps(SETTINGS))
+    page.request.post(f"http://{client.address}/settings", data=json.dumps(SETTINGS | settings))
     page.goto(f"http://{client.address}/", wait_until="domcontentloaded")
     page.wait_for_function(READY, timeout=120_000)
     page.wait_for_timeout(3000)  # only now does the page restore its last graph
-    yield page
-    page.close()
+    return page
 
 
 def open_template(page, client, pack: str, name: str) -> None:
     """Opens a template as the page's own list of templates does, all of it in view."""
     graph = json.loads(client.get(f"/api/workflow_templates/{pack}/{name}.json"))
-    page.evaluate("([graph, name]) => window.app.loadGraphData(graph, true, true, name)", [graph, name])
-    page.wait_for_timeout(1000)
-    page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
-    page.wait_for_timeout(1500)  # the view glides there
+    load = "([graph, name]) => window.app.loadGraphData(graph, true, true, name, {openSource: 'template'})"
+    page.evaluate(load, [graph, name])
+    page.wait_for_timeout(2500)
+
+
+# The scale; whether text is left out for it, in classic nodes; where the note's text is, and whether it is all there.
+VIEW = """() => {
+    const canvas = window.app.canvas;
+    const note = document.querySelector(".widget-markdown .comfy-markdown-content, .comfy-markdown .tiptap");
+    const {left, top, right, bottom, height} = note.getBoundingClientRect();
+    return {scale: canvas.ds.scale, hidden: canvas.low_quality, words: note.innerText, height,
+        inside: left > 0 && top > 0 && right < innerWidth && bottom < innerHeight,
+        whole: note.scrollHeight <= note.clientHeight + 2};
+}"""
+
+
+@pytest.mark.parametrize("window", [(1366, 768), (1920, 1080)], ids=lambda window: "x".join(map(str, window)))
+@pytest.mark.parametrize("style", ["classic", "nodes-2.0"])
+def test_templates_open_readable(browser, client, harness, screenshots, style, window):
+    page = visit(browser, client, window, **{"Comfy.VueNodes.Enabled": style != "classic"})
+    seen = {}
+    for name in GRAPHS:
+        open_template(page, client, harness.PACK, name)
+        seen[name] = page.evaluate(VIEW)
+        page.screenshot(path=screenshots / f"{client.version()}-{style}-{window[0]}-{name}.png")
+    page.close()
+    for name, view in seen.items():
+        assert view["scale"] >= 0.58 and not view["hidden"], (name, view)
+        assert view["inside"] and view["whole"] and view["height"] > 50, (name, view)
+        assert len(view["words"].split()) > 60, name
 
 
 def press_run(page) -> None:

@@ -12,7 +12,7 @@ def graph(prompt):
     """A function: the quick start without its preview of the source, which would run by itself."""
 
     def build(**changes) -> dict:
-        graph = prompt("quick_start", **QUICK | changes)
+        graph = prompt("2_step_by_step", **QUICK | changes)
         return {key: node for key, node in graph.items() if node["class_type"] != "PreviewImage"}
 
     return build

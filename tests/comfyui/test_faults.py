@@ -43,7 +43,7 @@ def test_a_workflow_of_0_1_still_loads_and_runs(client, harness, info, counts, p
 
 
 def test_a_bypassed_sampler_passes_the_very_photo_on(client, harness, info, saved):
-    workflow = json.loads((ROOT / "workflows" / "quick_start.json").read_text(encoding="utf-8"))
+    workflow = json.loads((ROOT / "workflows" / "2_step_by_step.json").read_text(encoding="utf-8"))
     for node in workflow["nodes"]:
         if node["type"] == "QSAttnGuidedSampler":
             node["mode"] = harness.BYPASSED
@@ -55,7 +55,7 @@ def test_a_bypassed_sampler_passes_the_very_photo_on(client, harness, info, save
 
 def test_a_black_mask_is_told_on_the_node_and_in_the_log(client, prompt, node_id, saved, log):
     """Such as Load Image gives for a picture without transparency."""
-    graph = prompt("quick_start", **QUICK)
+    graph = prompt("2_step_by_step", **QUICK)
     graph["photo"] = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
     sampler = graph[node_id(graph, "QSAttnGuidedSampler")]["inputs"]
     sampler["mask"] = ["photo", 1]
@@ -73,7 +73,7 @@ def test_too_few_labels_are_told_and_the_grid_is_drawn(client, prompt):
 
 
 def test_an_api_call_without_the_optional_inputs_is_as_the_widgets_say(client, info, prompt, node_id, saved):
-    graphs = [prompt("quick_start", seed=21, **QUICK) for _ in range(2)]
+    graphs = [prompt("2_step_by_step", seed=21, **QUICK) for _ in range(2)]
     for node in graphs[1].values():
         optional = info[node["class_type"]]["input"].get("optional", {})
         for name, value in list(node["inputs"].items()):
@@ -88,7 +88,7 @@ def test_an_api_call_without_the_optional_inputs_is_as_the_widgets_say(client, i
 
 def test_the_cost_is_said_before_and_cancel_takes_two_seconds_at_512_pixels(client, server, prompt, node_id, log):
     """In the middle of a step, of which each takes longer by far. In the server's own time: the machine may be busy."""
-    graph = prompt("quick_start", **QUICK | {"size": 512, "crops": 16, "start": "noised", "steps": 50, "skip": 25})
+    graph = prompt("2_step_by_step", **QUICK | {"size": 512, "crops": 16, "start": "noised", "steps": 50, "skip": 25})
     sampler, asked = node_id(graph, "QSAttnGuidedSampler"), []
 
     def ask():

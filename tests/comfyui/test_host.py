@@ -11,7 +11,7 @@ QUICK = {"steps": 8, "skip": 4, "size": 64, "crops": 4}
 
 
 def test_previews_arrive_from_both_walks(client, prompt, node_id):
-    graph = prompt("quick_start", seed=1, preview_every=2, **QUICK)
+    graph = prompt("2_step_by_step", seed=1, preview_every=2, **QUICK)
     run = client.run(graph)
     assert run.status == "success", run.error
     senders = [event.data["node_id"] for event in run.previews]
@@ -23,14 +23,14 @@ def test_previews_arrive_from_both_walks(client, prompt, node_id):
 
 
 def test_no_previews_where_they_are_off(client, prompt):
-    run = client.run(prompt("quick_start", seed=2, preview_every=0, **QUICK))
+    run = client.run(prompt("2_step_by_step", seed=2, preview_every=0, **QUICK))
     assert run.status == "success" and not run.previews
     assert len(run.of("progress")) >= 4
 
 
 @pytest.mark.parametrize("kind", ["EncodeInvertDDIM", "QSAttnGuidedSampler"])
 def test_interrupt_stops_within_a_step_and_the_next_run_works(client, prompt, node_id, kind):
-    graph = prompt("quick_start", **QUICK | {"steps": 60, "skip": 2, "seed": 3, "preview_every": 1})
+    graph = prompt("2_step_by_step", **QUICK | {"steps": 60, "skip": 2, "seed": 3, "preview_every": 1})
     sender = node_id(graph, kind)
     asked = []
 
@@ -44,11 +44,11 @@ def test_interrupt_stops_within_a_step_and_the_next_run_works(client, prompt, no
     # The step under way when it was asked for may still be told of, and the one whose message was under way.
     late = [e for e in run.previews if e.seconds > asked[0] and e.data["node_id"] == sender]
     assert len(late) <= 2
-    assert client.run(prompt("quick_start", seed=4, **QUICK)).status == "success"
+    assert client.run(prompt("2_step_by_step", seed=4, **QUICK)).status == "success"
 
 
 def test_after_free_the_same_graph_gives_the_same_bytes(client, prompt, saved):
-    graph = prompt("quick_start", seed=5, **QUICK)
+    graph = prompt("2_step_by_step", seed=5, **QUICK)
     before = client.run(graph)
     assert before.status == "success", before.error
     client.free()
@@ -81,9 +81,9 @@ def ran(run, graph: dict) -> set[str]:
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_only_what_hangs_on_a_change_is_computed_again(client, prompt, change, again):
-    first = client.run(prompt("quick_start", seed=6, **QUICK))
+    first = client.run(prompt("2_step_by_step", seed=6, **QUICK))
     assert first.status == "success", first.error
-    graph = prompt("quick_start", **{"seed": 6} | QUICK | change)
+    graph = prompt("2_step_by_step", **{"seed": 6} | QUICK | change)
     second = client.run(graph)
     assert second.status == "success", second.error
     assert ran(second, graph) == again
@@ -91,7 +91,7 @@ def test_only_what_hangs_on_a_change_is_computed_again(client, prompt, change, a
 
 
 def test_a_changed_seed_is_another_picture_and_the_old_one_the_old(client, prompt, saved):
-    graphs = [prompt("quick_start", seed=seed, **QUICK) for seed in (8, 9, 8)]
+    graphs = [prompt("2_step_by_step", seed=seed, **QUICK) for seed in (8, 9, 8)]
     runs = [client.run(graph) for graph in graphs]
     first, other, again = (saved(run, graph) for run, graph in zip(runs, graphs, strict=True))
     assert pixels(first) != pixels(other)
@@ -110,7 +110,7 @@ def test_many_runs_do_not_grow_memory(client, server, prompt):
         pytest.skip("memory is read from /proc")
     held = []
     for seed in range(100, 125):
-        run = client.run(prompt("quick_start", seed=seed, preview_every=1, **QUICK))
+        run = client.run(prompt("2_step_by_step", seed=seed, preview_every=1, **QUICK))
         assert run.status == "success", run.error
         held.append(server.memory())
     settled, end = held[4], max(held[-3:])
@@ -118,7 +118,7 @@ def test_many_runs_do_not_grow_memory(client, server, prompt):
 
 
 def test_a_model_of_the_user_s_own(client, prompt, saved):
-    graphs = [prompt("quick_start", seed=5, model_name=name, **QUICK) for name in ("mine.safetensors", "demo")]
+    graphs = [prompt("2_step_by_step", seed=5, model_name=name, **QUICK) for name in ("mine.safetensors", "demo")]
     runs = [client.run(graph) for graph in graphs]
     assert runs[0].status == "success", runs[0].error
     mine, built_in = (pixels(saved(run, graph)) for run, graph in zip(runs, graphs, strict=True))

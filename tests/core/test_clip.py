@@ -66,6 +66,22 @@ class TestText:
         with pytest.raises(InputError, match="The prompt has 78 tokens; tiny reads 77 and would cut it"):
             tiny_clip.encode_text("gold " * 76)
 
+    def test_a_word_that_is_nearly_known_is_guessed(self, tiny_clip):
+        known = frozenset({"a", "cast", "watercolor", "crayon"})
+        vocabulary = Vocabulary(known, frozenset({"a"}), {"watercolor": ["a watercolor"]})
+        closed = dataclasses.replace(tiny_clip, vocabulary=vocabulary)
+        with pytest.raises(InputError, match=r"'watercolur', 'crayn'\. Did you mean watercolor or crayon\? It knows"):
+            closed.check("a watercolur, crayn", ["a"])
+        with pytest.raises(InputError, match=r"'cat', 'zeppelin'\. It knows"):  # too short to guess, and nothing near
+            closed.check("a cat zeppelin", ["a"])
+
+    def test_a_phrase_in_another_script_is_not_sent_to_a_clip_that_cannot_read_it(self, tiny_clip):
+        vocabulary = Vocabulary(frozenset({"a", "golden"}), frozenset({"a"}), {"golden": ["golden"]})
+        closed = dataclasses.replace(tiny_clip, vocabulary=vocabulary)
+        with pytest.raises(InputError, match="knows these styles: golden. It reads English alone") as told:
+            closed.check("水彩画", ["水彩画"])
+        assert "For any other phrase" not in str(told.value)
+
     def test_words_that_a_closed_vocabulary_lacks(self, tiny_clip):
         vocabulary = Vocabulary(frozenset({"a", "sketch"}), frozenset({"a"}), {"crayon": ["crayon sketch"]})
         closed = dataclasses.replace(tiny_clip, vocabulary=vocabulary)

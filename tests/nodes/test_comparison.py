@@ -237,3 +237,22 @@ def test_batches_pair_up(pack, input_error):
     assert len(compare(pack, flat(0.2, 0.3), flat(0.4, 0.6))) == 2
     with pytest.raises(input_error, match="2 pictures before and 3 after"):
         compare(pack, flat(0.2, 0.3), flat(0.4, 0.5, 0.6))
+
+
+def test_other_scripts_are_drawn_with_a_font_of_the_system(pack):
+    """Each letter by itself: boxes would all look alike."""
+    lettering = pack.part("nodes.lettering")
+    text, face = lettering.lettered("水彩画", 20)
+    if not face.__dict__.get("path") or not str(face.path).endswith((".ttc", ".otf", ".ttf")):
+        pytest.skip("no font with Chinese letters here: apt install fonts-noto-cjk")
+    assert text == "水彩画" and len({bytes(face.getmask(letter)) for letter in text}) == 3
+    assert torch.equal(grid(pack, [flat(0.2)], "café"), grid(pack, [flat(0.2)], "cafe"))
+
+
+def test_where_no_font_has_the_letters_boxes_stand_for_them(pack, monkeypatch):
+    lettering = pack.part("nodes.lettering")
+    monkeypatch.setattr(lettering, "FILES", ("no such file.ttf",))
+    lettering._installed.cache_clear()
+    text, face = lettering.lettered("水", 20)
+    lettering._installed.cache_clear()
+    assert text == "水" and bytes(face.getmask(text)) == bytes(lettering.font(20).getmask(chr(0x10FFFF)))

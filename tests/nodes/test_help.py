@@ -27,7 +27,7 @@ def test_tables_are_as_the_node_is(node, language):
 def test_every_input_stands_in_the_table_with_its_default_and_range(pack, node, language):
     table = text(node, language).split("<!-- inputs -->")[1].split("<!-- /inputs -->")[0]
     for name, (kind, options) in pack.inputs(node).items():
-        (row,) = [row for row in table.splitlines() if f"`{name}` | " in row]
+        (row,) = [row for row in table.splitlines() if f"`{name}`**<br>" in row]
         if kind in ("INT", "FLOAT"):
             assert f"`{options['default']:g}`" in row, name
             assert help.short(options["min"]) in row and help.short(options["max"]) in row, name

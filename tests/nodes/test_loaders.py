@@ -87,6 +87,16 @@ class TestCLIP:
             "demo", "openai", name
         )
 
+    def test_pretrained_lists_the_tags_and_takes_what_was_once_typed(self, pack, input_error):
+        import open_clip
+
+        (listed, _) = pack.inputs("LoadOpenCLIP")["pretrained"]
+        assert listed[0] == "openai" and len(listed) == len(set(listed))
+        assert set(listed) == {tag for _, tag in open_clip.list_pretrained()}
+        cls = pack.classes["LoadOpenCLIP"]
+        assert cls.VALIDATE_INPUTS("ViT-B-16", " openai ", "") is True
+        assert cls.VALIDATE_INPUTS("ViT-B-16", None, "", {"pretrained": "STRING"}) is True  # linked, as texts could be
+
     def test_a_tag_is_fine(self, pack):
         validate = pack.classes["LoadOpenCLIP"].VALIDATE_INPUTS
         assert validate("ViT-B-16", "openai", "") is True

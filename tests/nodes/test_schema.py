@@ -12,6 +12,7 @@ NODES = [
     "CLIPTextDirection",
     "EncodeInvertDDIM",
     "QSAttnGuidedSampler",
+    "QSRestyle",
     "QSStylePreset",
     "QSCLIPLoss",
     "QSContrastiveLoss",

@@ -1,4 +1,4 @@
-"""`python -m tools.templates`: the workflows, the help pages' tables and the English texts, written anew.
+"""`python -m tools.templates`: the workflows, the help pages' lists and the English texts, written anew.
 
 With --thumbnails every workflow and every example of the help pages is run for its picture, which takes minutes.
 """

@@ -1,7 +1,11 @@
-"""A workflow as ComfyUI's page saves it, built node by node: values by name, defaults for what is not named."""
+"""A workflow as ComfyUI's page saves it, built node by node: values by name, defaults for what is not named.
+
+The places that are given order the nodes of a group; `layout` says where they stand.
+"""
 
 import uuid
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,11 +13,11 @@ from pathlib import Path
 from qs_core.report import VERSION
 
 from . import core, pack
+from .layout import Block, arrange, note_height
 
 PACK_ID, CORE_ID = "qs-style-transfer", "comfy-core"
-TITLE = 40  # pixels above a node's `pos` that its title takes
 NOTES = Path(__file__).parent / "notes"
-MARGIN = 20  # of a group around its nodes
+LOOK = {"bounding": [0, 0, 0, 0], "font_size": 24, "flags": {}}
 BLUE, GREEN, YELLOW, PURPLE = "#3f789e", "#8A8", "#b58b2a", "#a1309b"  # ComfyUI's own
 
 
@@ -28,10 +32,9 @@ class Output:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that was added: where it is, and its outputs by name or number."""
+    """A node that was added, and its outputs by name or number."""
 
     id: int
-    box: tuple[float, float, float, float]
     outputs: tuple[tuple[str, Output], ...]
 
     def __getitem__(self, key: int | str) -> Output:
@@ -40,20 +43,28 @@ class Node:
 
 @dataclass
 class Graph:
-    """A workflow in the making. `needs` names the model files that nobody ships."""
+    """A workflow in the making.
+
+    `needs` names the model files that nobody ships, `subject` the kinds of nodes that it is about, which stay open
+    where there is room.
+    """
 
     name: str
     title: str
     needs: tuple[str, ...] = ()
+    subject: tuple[str, ...] = ()
     nodes: list[dict] = field(default_factory=list)
     links: list[list] = field(default_factory=list)
-    groups: list[dict] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    given: dict[int, int] = field(default_factory=dict)  # how many values of each node are set, by id
 
     def note(self, at: tuple[int, int], area: tuple[int, int], title: str, **words: str) -> Node:
-        """The note of this workflow's file in `notes`, with `words` put in."""
-        text = (NOTES / f"{self.name}.md").read_text(encoding="utf-8")
-        node = self._start("MarkdownNote", at, area, {"title": title, "color": "#432", "bgcolor": "#653"})
-        self.nodes[-1] |= {"properties": {}, "widgets_values": [text.strip().format(**words)]}
+        """The note of this workflow's file in `notes`, with `words` put in, as tall as its text."""
+        text = (NOTES / f"{self.name}.md").read_text(encoding="utf-8").strip().format(**words)
+        size = (area[0], note_height(text, area[0]))
+        node = self._start("MarkdownNote", at, size, {"title": title, "color": "#432", "bgcolor": "#653"})
+        self.nodes[-1] |= {"properties": {}, "widgets_values": [text]}
+        self.blocks.append(Block([self.nodes[-1]]))
         return node
 
     def add(
@@ -88,6 +99,7 @@ class Graph:
             "properties": {**properties, "Node name for S&R": kind, **({"models": models} if models else {})},
             "widgets_values": [v for name in widgets for v in saved(declared[name], given.get(name))],
         }
+        self.given[node.id] = sum(not isinstance(given[name], Output) for name in widgets if name in given)
         return node
 
     def linked(self, node: int, name: str) -> Output:
@@ -98,24 +110,22 @@ class Graph:
 
     def group(self, title: str, *nodes: Node, color: str = BLUE) -> None:
         """A titled frame around nodes."""
-        left, top = min(n.box[0] for n in nodes), min(n.box[1] for n in nodes)
-        right, bottom = max(n.box[0] + n.box[2] for n in nodes), max(n.box[1] + n.box[3] for n in nodes)
-        x, y = left - MARGIN, top - TITLE - 2 * MARGIN
-        bounding = [x, y, right - x + MARGIN, bottom - y + MARGIN]
-        number = len(self.groups) + 1
-        frame = {"id": number, "title": title, "bounding": bounding, "color": color, "font_size": 24, "flags": {}}
-        self.groups.append(frame)
+        ordered = sorted((self.nodes[node.id - 1] for node in nodes), key=lambda node: node["pos"])
+        number = sum(block.group is not None for block in self.blocks) + 1
+        self.blocks.append(Block(ordered, {"id": number, "title": title, **LOOK, "color": color}))
 
     def as_json(self) -> dict:
         """What the page would save."""
+        laid = deepcopy(self)
+        arrange(laid.blocks, self.given, self.subject)
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK_ID}/{self.name}")),
             "revision": 0,
             "last_node_id": len(self.nodes),
             "last_link_id": len(self.links),
-            "nodes": self.nodes,
+            "nodes": laid.nodes,
             "links": self.links,
-            "groups": self.groups,
+            "groups": [block.group for block in laid.blocks if block.group],
             "config": {},
             "extra": {"qs": {"title": self.title, "version": VERSION, "needs": list(self.needs)}},
             "version": 0.4,
@@ -130,7 +140,7 @@ class Graph:
         state = {"flags": {}, "order": number - 1, "mode": 0, "inputs": [], "outputs": outputs}
         self.nodes.append({**place, **state, **look})
         slots = tuple((name, Output(number, slot, its)) for slot, (name, its) in enumerate(made))
-        return Node(number, (*at, *size), slots)
+        return Node(number, slots)
 
     def _entry(self, node: int, declared: Mapping, given: Mapping, name: str, place: int, **more) -> dict:
         kind = declared[name][0]

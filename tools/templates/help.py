@@ -1,4 +1,7 @@
-"""The help pages of the nodes: prose by hand, tables from the nodes' own declarations, pictures from real runs."""
+"""The help pages of the nodes: prose by hand, lists from the nodes' own declarations, pictures from real runs.
+
+Inputs and outputs are lists: the help panel is too narrow for the columns of a table.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -17,11 +20,7 @@ from .thumbnails import image
 FOLDER = pack.ROOT / "web" / "docs"
 LANGUAGES = ("en", "zh")
 WIDEST, QUALITY = 900, 85  # of a picture
-# What the columns are called, and the words in them.
-HEADS = {
-    "en": {"inputs": "| input | what it does |", "outputs": "| output | what it is |"},
-    "zh": {"inputs": "| 输入 | 作用 |", "outputs": "| 输出 | 说明 |"},
-}
+# The words in the lists of inputs and outputs.
 WORDS = {
     "en": {"to": " to ", "empty": "empty", "text": "text", "link": "link", "default": "default", "semicolon": "; "}
     | {"optional": "optional", "advanced": "advanced"},
@@ -30,11 +29,12 @@ WORDS = {
 }
 # The picture of each node: a template's, or an example's of its own. VGG's weights come with nobody.
 SHOWN: dict[str, str | Callable[[], Graph]] = {
-    "LoadDiffusionModel": "quick_start",
+    "LoadDiffusionModel": "2_step_by_step",
     "LoadOpenCLIP": "five_styles_side_by_side",
     "CLIPTextDirection": "five_styles_side_by_side",
     "EncodeInvertDDIM": examples.skip,
     "QSAttnGuidedSampler": "strength_sweep",
+    "QSRestyle": "1_quick_start",
     "QSStylePreset": "style_preset_dials",
     "QSContrastiveLoss": examples.contrastive,
     "QSCLIPLoss": examples.crops,
@@ -47,9 +47,9 @@ SHOWN: dict[str, str | Callable[[], Graph]] = {
     "QSSampleImage": "photos",
     "QSAttnHeatmap": "anchors_heatmap",
     "QSCompareGrid": "five_styles_side_by_side",
-    "QSBeforeAfter": "quick_start",
     "QSViTLoss": examples.transformer,
     "QSStylePicture": "style_from_picture",
+    "QSBeforeAfter": "2_step_by_step",
 }
 
 
@@ -65,17 +65,17 @@ def picture_name(node: str) -> str:
 
 
 def filled(text: str, node: str, language: str) -> str:
-    """A page's text with its tables as the node is now."""
-    for name, table in (("inputs", inputs_table(node, language)), ("outputs", outputs_table(node, language))):
+    """A page's text with its lists as the node is now."""
+    for name, listed in (("inputs", inputs_list(node, language)), ("outputs", outputs_list(node, language))):
         pattern = re.compile(rf"<!-- {name} -->\n.*?<!-- /{name} -->", re.DOTALL)
         if len(pattern.findall(text)) != 1:
             raise ValueError(f"The page of {node} ({language}) must have <!-- {name} --> and <!-- /{name} --> once.")
-        text = pattern.sub(lambda _, name=name, table=table: f"<!-- {name} -->\n{table}\n<!-- /{name} -->", text)
+        text = pattern.sub(lambda _, name=name, listed=listed: f"<!-- {name} -->\n{listed}\n<!-- /{name} -->", text)
     return text
 
 
-def inputs_table(node: str, language: str) -> str:
-    """Each input with its effect, default and range. Two columns: the help panel is narrow."""
+def inputs_list(node: str, language: str) -> str:
+    """Each input with its effect, default and range."""
     cls, said = pack.classes()[node], read(language)[node]["inputs"]
     declared, optional = pack.inputs(cls), cls.INPUT_TYPES().get("optional", {})
     rows = []
@@ -86,14 +86,18 @@ def inputs_table(node: str, language: str) -> str:
         if spec[1].get("advanced") or (name in optional and not pack.is_widget(spec)):
             facts.append(words["advanced" if spec[1].get("advanced") else "optional"])
         effect = said[name].get("tooltip", spec[1]["tooltip"])
-        cells = [titled(said[name]["name"], name), f"{effect}<br>{words['semicolon'].join(facts)}"]
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join([HEADS[language]["inputs"], "|---|---|", *rows])
+        rows.append(item(titled(said[name]["name"], name), effect, words["semicolon"].join(facts)))
+    return "\n".join(rows)
+
+
+def item(called: str, effect: str, facts: str) -> str:
+    """One input or output: its name, what it does, and its facts, a line each."""
+    return f"- **{called}**<br>{effect}<br>*{facts}*"
 
 
 def titled(called: str, name: str) -> str:
     """An input's or output's name, behind what it is called in the language."""
-    return f"`{name}`" if called == name else f"{called}<br>`{name}`"
+    return f"`{name}`" if called == name else f"{called}, `{name}`"
 
 
 def default(spec: tuple, words: Mapping[str, str]) -> str:
@@ -111,7 +115,7 @@ def limits(spec: tuple, words: Mapping[str, str]) -> str:
     kind, options = spec
     if isinstance(kind, list):
         shown = [f"`{choice}`" for choice in kind]
-        return ", ".join(shown if len(shown) <= 12 else [*shown[:11], f"… ({len(shown)})"])
+        return ", ".join(shown if len(shown) <= 12 else [*shown[:11], "…"])
     if kind in ("INT", "FLOAT"):
         return f"{short(options['min'])}{words['to']}{short(options['max'])}"
     return {"BOOLEAN": "`true`, `false`", "STRING": words["text"]}.get(kind, f"{kind} ({words['link']})")
@@ -124,18 +128,18 @@ def short(number: float) -> str:
     return f"{int(number):,}".replace(",", " ") if number >= 10_000 else f"{number:g}"
 
 
-def outputs_table(node: str, language: str) -> str:
+def outputs_list(node: str, language: str) -> str:
     """Each output with its type and meaning."""
     cls, said = pack.classes()[node], read(language)[node]["outputs"]
     rows = [
-        f"| {titled(said[str(slot)]['name'], name)} | {said[str(slot)]['tooltip']}<br>{kind} |"
+        item(titled(said[str(slot)]["name"], name), said[str(slot)]["tooltip"], kind)
         for slot, (name, kind) in enumerate(pack.outputs(cls))
     ]
-    return "\n".join([HEADS[language]["outputs"], "|---|---|", *rows])
+    return "\n".join(rows)
 
 
 def write_pages() -> None:
-    """Fill the tables of every page anew."""
+    """Fill the lists of every page anew."""
     for node in pack.classes():
         for language in LANGUAGES:
             path = page(node, language)

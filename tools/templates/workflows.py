@@ -11,32 +11,33 @@ FIVE = "crayon = a sketch with crayon\ngolden\nwatercolor = water painting\nwood
 README = "a sketch with crayon (ZeCon README)"  # the preset of ZeCon's own command line
 # Widths and heights that show every widget.
 SIZE = {
-    "QSSampleImage": (300, 60),
-    "LoadDiffusionModel": (320, 270),
-    "LoadOpenCLIP": (320, 110),
+    "QSSampleImage": (300, 85),
+    "LoadDiffusionModel": (320, 255),
+    "LoadOpenCLIP": (320, 130),
     "CLIPTextDirection": (320, 180),
-    "EncodeInvertDDIM": (320, 480),
-    "QSAttnGuidedSampler": (340, 860),
-    "QSStylePreset": (340, 260),
-    "QSContrastiveLoss": (340, 300),
-    "QSCLIPLoss": (340, 250),
-    "QSMSELoss": (340, 150),
-    "QSRangeLoss": (340, 150),
-    "QSVGGLoss": (340, 180),
+    "EncodeInvertDDIM": (320, 250),
+    "QSAttnGuidedSampler": (320, 720),
+    "QSRestyle": (320, 310),
+    "QSStylePreset": (320, 230),
+    "QSContrastiveLoss": (320, 280),
+    "QSCLIPLoss": (320, 230),
+    "QSMSELoss": (320, 130),
+    "QSRangeLoss": (320, 110),
+    "QSVGGLoss": (320, 180),
     "QSPromptList": (320, 200),
-    "QSAttnHeatmap": (340, 190),
+    "QSAttnHeatmap": (320, 190),
     "QSLoadStyle": (320, 140),
-    "QSApplyStyle": (340, 260),
-    "QSCompareGrid": (320, 260),
+    "QSApplyStyle": (320, 260),
+    "QSCompareGrid": (320, 230),
     "QSBeforeAfter": (320, 180),
     "QSStylePicture": (320, 150),
     "ImageBatch": (220, 60),
     "ImageToMask": (260, 60),
     "ThresholdMask": (260, 60),
     "MaskToImage": (260, 40),
-    "PreviewAny": (340, 160),
+    "PreviewAny": (320, 160),
 }
-PICTURE = (420, 460)
+PICTURE = (400, 400)
 BYPASSED = 4  # ComfyUI's mode of a node whose input goes straight through
 
 
@@ -48,20 +49,38 @@ def place(graph: Graph, kind: str, x: int, y: int, **given) -> Node:
 
 
 def quick_start() -> Graph:
-    """The smallest graph."""
-    graph = Graph("quick_start", "Quick start")
+    """One node."""
+    graph = Graph("1_quick_start", "Quick start", subject=("QSRestyle",))
+    put = partial(place, graph)
+    graph.note((40, 80), (340, 560), "How it works")
+    photo = put("QSSampleImage", 500, 80, picture="pagoda", area=(260, 85))
+    before = graph.add("PreviewImage", (500, 220), (260, 280), title="Before", images=photo[0])
+    restyled = put("QSRestyle", 860, 80, image=photo[0])
+    after = graph.add(
+        "SaveImage", (1220, 80), (360, 400), title="After", images=restyled[0], filename_prefix="qs_style"
+    )
+    graph.group("1 Photo", photo, before, color=GREEN)
+    graph.group("2 Style", restyled, color=PURPLE)
+    graph.group("3 Result", after, color=YELLOW)
+    return graph
+
+
+def step_by_step() -> Graph:
+    """The same, a node for each step."""
+    subject = ("CLIPTextDirection", "QSAttnGuidedSampler")
+    graph = Graph("2_step_by_step", "Step by step", subject=subject)
     put = partial(place, graph)
     graph.note(
         (40, 80),
-        (400, 560),
+        (360, 560),
         "How it works",
     )
-    photo = put("QSSampleImage", 500, 80, picture="pagoda")
-    before = graph.add("PreviewImage", (500, 220), (300, 420), title="Before", images=photo[0])
+    photo = put("QSSampleImage", 500, 80, picture="pagoda", area=(260, 85))
+    before = graph.add("PreviewImage", (500, 220), (320, 250), title="Before", images=photo[0])
     model = put("LoadDiffusionModel", 860, 220)
     clip = put("LoadOpenCLIP", 860, 660)
     inversion = put("EncodeInvertDDIM", 1220, 80, model=model[0], image=photo[0])
-    text = put("CLIPTextDirection", 1220, 660, clip=clip[0])
+    text = put("CLIPTextDirection", 1220, 660, clip=clip[0], prompt="a sketch with crayon")
     sampler = put("QSAttnGuidedSampler", 1600, 80, inversion=inversion[0], text=text[0])
     after = graph.add("SaveImage", (2000, 80), PICTURE, title="After", images=sampler[0], filename_prefix="qs_style")
     graph.group("1 Photo", photo, before, color=GREEN)
@@ -73,11 +92,11 @@ def quick_start() -> Graph:
 
 def five_styles() -> Graph:
     """One photo, five prompts, one grid."""
-    graph = Graph("five_styles_side_by_side", "Five styles side by side")
+    graph = Graph("five_styles_side_by_side", "Five styles side by side", subject=("QSPromptList",))
     put = partial(place, graph)
     graph.note(
         (40, 80),
-        (400, 460),
+        (360, 460),
         "How it works",
     )
     prompts = put("QSPromptList", 500, 80, lines=FIVE)
@@ -98,7 +117,7 @@ def five_styles() -> Graph:
         source_label="photo",
     )
     shown = graph.add(
-        "SaveImage", (2000, 420), (760, 520), title="All of them", images=grid[0], filename_prefix="qs_five_styles"
+        "SaveImage", (2000, 420), (440, 400), title="All of them", images=grid[0], filename_prefix="qs_five_styles"
     )
     graph.group("1 Styles, one a line", prompts, color=PURPLE)
     graph.group("2 Photo", photo, color=GREEN)
@@ -111,11 +130,11 @@ def five_styles() -> Graph:
 
 def anchors_heatmap() -> Graph:
     """Where the contrastive loss looks."""
-    graph = Graph("anchors_heatmap", "Anchors heat map")
+    graph = Graph("anchors_heatmap", "Anchors heat map", subject=("QSAttnHeatmap",))
     put = partial(place, graph)
     graph.note(
         (40, 80),
-        (400, 520),
+        (360, 520),
         "How it works",
     )
     photo = put("QSSampleImage", 500, 80, picture="cat")
@@ -129,7 +148,7 @@ def anchors_heatmap() -> Graph:
     labels = "global, first layer\nglobal, second layer\nlocal, first layer\nlocal, second layer"
     grid = put("QSCompareGrid", 1660, 220, images=both[0], labels=labels, columns=2, size=384)
     shown = graph.add(
-        "SaveImage", (2040, 80), (760, 700), title="Heat maps", images=grid[0], filename_prefix="qs_anchors"
+        "SaveImage", (2040, 80), (440, 560), title="Heat maps", images=grid[0], filename_prefix="qs_anchors"
     )
     graph.group("1 Photo and network", photo, model, inversion)
     graph.group("2 The same photo, two ways to choose", whole, window, color=PURPLE)
@@ -139,18 +158,18 @@ def anchors_heatmap() -> Graph:
 
 def zecon() -> Graph:
     """ZeCon's random anchors against query selection, all else equal."""
-    graph = Graph("zecon_against_query_selection", "ZeCon against query selection")
+    graph = Graph("zecon_against_query_selection", "ZeCon against query selection", subject=("QSContrastiveLoss",))
     put = partial(place, graph)
     graph.note(
         (40, 80),
-        (420, 620),
+        (360, 620),
         "What is compared",
     )
     photo = put("QSSampleImage", 40, 800, picture="pagoda")
     model = put("LoadDiffusionModel", 40, 940)
     clip = put("LoadOpenCLIP", 40, 1290)
     preset = put("QSStylePreset", 540, 80, title="ZeCon's settings", style_name=README, style=0.5, content=0.0)
-    told = put("PreviewAny", 540, 420, title="What the preset says", area=(340, 300), source=preset["summary"])
+    told = put("PreviewAny", 540, 420, title="What the preset says", area=(320, 200), source=preset["summary"])
     held = {"weight": 2000.0, "losses": preset["losses"]}
     random = put("QSContrastiveLoss", 940, 80, title="Random anchors", anchors="random", **held)
     chosen = put("QSContrastiveLoss", 940, 460, title="Query-selected anchors", **held)
@@ -164,7 +183,7 @@ def zecon() -> Graph:
     labels = "random anchors (ZeCon)\nquery-selected (QS-Attn)"
     grid = put("QSCompareGrid", 2540, 220, images=both[0], labels=labels, source=photo[0], source_label="photo")
     shown = graph.add(
-        "SaveImage", (2540, 560), (760, 460), title="Compared", images=grid[0], filename_prefix="qs_zecon"
+        "SaveImage", (2540, 560), (440, 300), title="Compared", images=grid[0], filename_prefix="qs_zecon"
     )
     graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
     graph.group("2 ZeCon's settings", preset, told)
@@ -181,7 +200,7 @@ def mask() -> Graph:
     put = partial(place, graph)
     graph.note(
         (40, 80),
-        (400, 440),
+        (360, 440),
         "How it works",
     )
     photo = put("QSSampleImage", 500, 80, picture="flower")
@@ -201,7 +220,7 @@ def mask() -> Graph:
     grid = put(
         "QSCompareGrid", 2400, 340, images=three[0], labels=labels, columns=2, source=photo[0], source_label="photo"
     )
-    shown = graph.add("SaveImage", (2760, 80), (560, 760), title="Compared", images=grid[0], filename_prefix="qs_mask")
+    shown = graph.add("SaveImage", (2760, 80), (440, 520), title="Compared", images=grid[0], filename_prefix="qs_mask")
     graph.group("1 Photo, and a mask from it", photo, red, white, seen, color=GREEN)
     graph.group("2 To noise", model, inversion)
     graph.group("3 What it shall become", clip, text, color=PURPLE)
@@ -212,11 +231,11 @@ def mask() -> Graph:
 
 def style_preset() -> Graph:
     """One style at three settings of its dials."""
-    graph = Graph("style_preset_dials", "Style preset with dials")
+    graph = Graph("style_preset_dials", "Style preset with dials", subject=("QSStylePreset",))
     put = partial(place, graph)
     graph.note(
         (40, 80),
-        (420, 500),
+        (360, 500),
         "How it works",
     )
     photo = put("QSSampleImage", 40, 680, picture="cat")
@@ -227,7 +246,7 @@ def style_preset() -> Graph:
         put("QSStylePreset", 540, 80 + 320 * k, style_name="golden", style=style, content=content)
         for k, (style, content) in enumerate(dials)
     ]
-    told = put("PreviewAny", 540, 1060, title="What the preset says", area=(340, 220), source=presets[1]["summary"])
+    told = put("PreviewAny", 540, 1060, title="What the preset says", area=(320, 200), source=presets[1]["summary"])
     inversion = put("EncodeInvertDDIM", 940, 80, model=model[0], image=photo[0], steps=30, skip=15)
     text = put(
         "CLIPTextDirection",
@@ -256,7 +275,7 @@ def style_preset() -> Graph:
         "QSCompareGrid", 2480, 360, images=all_three[0], labels=labels, columns=2, source=photo[0], source_label="photo"
     )
     shown = graph.add(
-        "SaveImage", (2840, 80), (560, 640), title="Compared", images=grid[0], filename_prefix="qs_preset"
+        "SaveImage", (2840, 80), (440, 480), title="Compared", images=grid[0], filename_prefix="qs_preset"
     )
     graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
     graph.group("2 One style, three dials", *presets, told, color=PURPLE)
@@ -273,7 +292,7 @@ def strength_sweep() -> Graph:
     strengths = (0.3, 0.6, 1.0)
     graph.note(
         (40, 80),
-        (400, 300),
+        (360, 300),
         "How it works",
     )
     photo = put("QSSampleImage", 500, 80, picture="flower")
@@ -293,20 +312,28 @@ def strength_sweep() -> Graph:
         )
         for k, strength in enumerate(strengths)
     ]
-    joined = results[0]
+    batches = [results[0]]
     for k, result in enumerate(results[1:]):
-        joined = put("ImageBatch", 2440, 80 + 120 * k, title=f"The first {k + 2}", image1=joined[0], image2=result[0])
+        joined = {"image1": batches[-1][0], "image2": result[0]}
+        batches.append(put("ImageBatch", 2440, 80 + 120 * k, title=f"The first {k + 2}", **joined))
     labels = "\n".join(f"strength {strength:g}" for strength in strengths)
     grid = put(
-        "QSCompareGrid", 2440, 340, images=joined[0], labels=labels, columns=2, source=photo[0], source_label="photo"
+        "QSCompareGrid",
+        2440,
+        340,
+        images=batches[-1][0],
+        labels=labels,
+        columns=2,
+        source=photo[0],
+        source_label="photo",
     )
     shown = graph.add(
-        "SaveImage", (2800, 80), (560, 680), title="Compared", images=grid[0], filename_prefix="qs_strength"
+        "SaveImage", (2800, 80), (440, 500), title="Compared", images=grid[0], filename_prefix="qs_strength"
     )
     graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
     graph.group("2 To noise, and the phrase", inversion, text, color=PURPLE)
     graph.group("3 Back, at three strengths", *results, color=YELLOW)
-    graph.group("4 Compared", grid, shown, color=GREEN)
+    graph.group("4 Compared", *batches[1:], grid, shown, color=GREEN)
     return graph
 
 
@@ -355,9 +382,13 @@ def trained_style() -> Graph:
 
 def each_loss() -> Graph:
     """Every loss as a node of its own, in a chain."""
-    graph = Graph("losses_one_by_one", "Losses one by one")
+    graph = Graph(
+        "losses_one_by_one",
+        "Losses one by one",
+        subject=("QSCLIPLoss", "QSContrastiveLoss", "QSMSELoss", "QSRangeLoss"),
+    )
     put = partial(place, graph)
-    graph.note((40, 80), (400, 560), "How it works")
+    graph.note((40, 80), (360, 560), "How it works")
     photo = put("QSSampleImage", 500, 80, picture="coffee")
     model = put("LoadDiffusionModel", 500, 240)
     clip = put("LoadOpenCLIP", 500, 660)
@@ -370,7 +401,7 @@ def each_loss() -> Graph:
     sampler = put("QSAttnGuidedSampler", 1700, 80, inversion=inversion[0], text=text[0], losses=colours[0])
     both = put("QSBeforeAfter", 2100, 80, before=photo[0], after=sampler[0])
     shown = graph.add(
-        "SaveImage", (2100, 340), (560, 600), title="Before and after", images=both[0], filename_prefix="qs_losses"
+        "SaveImage", (2100, 340), (440, 300), title="Before and after", images=both[0], filename_prefix="qs_losses"
     )
     graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
     graph.group("2 To noise, and the phrase", inversion, text)
@@ -382,7 +413,12 @@ def each_loss() -> Graph:
 def real_model() -> Graph:
     """OpenAI's 256 pixel network and CLIP, with the paper's own weights."""
     known = by_file("256x256_diffusion_uncond.pt")
-    graph = Graph("real_model_256px_download", "256 px (real model, needs a download)", needs=(known.file,))
+    graph = Graph(
+        "real_model_256px_download",
+        "256 px (real model, needs a download)",
+        needs=(known.file,),
+        subject=("QSStylePreset",),
+    )
     put = partial(place, graph)
     words = {
         "file": known.file,
@@ -390,7 +426,7 @@ def real_model() -> Graph:
         "address": known.mirror,
         "digest": known.sha256[:16],
     }
-    graph.note((40, 80), (440, 640), "What to download, and how it works", **words)
+    graph.note((40, 80), (400, 640), "What to download, and how it works", **words)
     photo = put("QSSampleImage", 540, 80, picture="cat")
     before = graph.add("PreviewImage", (540, 220), (320, 300), title="Before", images=photo[0])
     source = {"name": known.file, "url": known.mirror, "directory": "qs_diffusion"}
@@ -408,7 +444,7 @@ def real_model() -> Graph:
     content = put("QSContrastiveLoss", 920, 420, title="Query-selected anchors", losses=preset["losses"])
     vgg = put("QSVGGLoss", 920, 800, title="VGG: wake it up once its weights are there", losses=content[0])
     graph.nodes[-1]["mode"] = BYPASSED
-    told = put("PreviewAny", 920, 1060, title="What the preset says", area=(340, 300), source=preset["summary"])
+    told = put("PreviewAny", 920, 1060, title="What the preset says", area=(320, 200), source=preset["summary"])
     inversion = put("EncodeInvertDDIM", 1320, 80, model=model[0], image=photo[0], start="zecon")
     text = put(
         "CLIPTextDirection", 1320, 660, clip=clip[0], prompt=preset["prompt"], source_prompt=preset["source_prompt"]
@@ -467,6 +503,7 @@ def style_picture() -> Graph:
 
 TEMPLATES: tuple[Callable[[], Graph], ...] = (
     quick_start,
+    step_by_step,
     five_styles,
     anchors_heatmap,
     zecon,
