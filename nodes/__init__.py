@@ -5,6 +5,7 @@ from .folders import register_folders
 from .inversion import EncodeInvertDDIM
 from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
 from .losses import LOSS_NODES
+from .native import UseNativeModel, UseNativeModelX0
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .sampling import QSAttnGuidedSampler
@@ -25,6 +26,8 @@ NODE_CLASS_MAPPINGS = {
     "QSAttnHeatmap": QSAttnHeatmap,
     "QSCompareGrid": QSCompareGrid,
     "QSBeforeAfter": QSBeforeAfter,
+    "UseNativeModel": UseNativeModel,
+    "UseNativeModelX0": UseNativeModelX0,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "LoadDiffusionModel": "Load Pixel Diffusion Model (QS)",
@@ -39,4 +42,6 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSAttnHeatmap": "QS-Attn Heat Map",
     "QSCompareGrid": "Compare Grid (QS)",
     "QSBeforeAfter": "Before and After (QS)",
+    "UseNativeModel": "Use Native Model (QS)",
+    "UseNativeModelX0": "Use Native Model, x0 Only (QS)",
 }

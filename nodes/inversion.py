@@ -11,7 +11,7 @@ from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
 from ..qs_core.transfer import STARTS, Inversion, count_steps
-from .host import HOST, Loaded, bring
+from .host import HOST, Loaded
 from .images import from_image, from_mask
 from .inference_mode import leaves_inference_mode
 from .masks import feathered
@@ -150,9 +150,17 @@ class EncodeInvertDDIM:
         frame, source = prepared.frame, prepared.source
         total = count_steps(model.core.schedule(spacing), skip, start)
         bar = Bar(total, len(source), preview_every)
-        bring([model], model.core.walk_bytes(len(source), *source.shape[-2:]))
-        inversion = complete(
-            stylizer.invert(source, spacing, skip, start, seeds),
-            lambda reached: bar(reached.rows, reached.number, lambda: frame.restore(reached.state)),
-        )
+
+        def look(state: Tensor) -> Tensor | None:
+            shown = model.preview(state)
+            return None if shown is None else frame.restore(shown)
+
+        def walk() -> Inversion:
+            return complete(
+                stylizer.invert(source, spacing, skip, start, seeds),
+                lambda reached: bar(reached.rows, reached.number, lambda: look(reached.step.x)),
+            )
+
+        size = tuple(source.shape[-2:])
+        inversion = model.hold(walk, [], model.core.walk_bytes(len(source), *size), size)
         return (Inverted(inversion, prepared, model),)

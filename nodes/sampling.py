@@ -1,5 +1,7 @@
 """QSAttnGuidedSampler: from the noisy state back to a picture, bent towards the text and held to the content."""
 
+import logging
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -12,8 +14,8 @@ from ..qs_core.losses.contrastive import ATTENTION
 from ..qs_core.losses.layers import parse_layers
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.settings import Settings
-from ..qs_core.stylizer import Stylizer, guidance_bytes
-from .host import HOST, bring
+from ..qs_core.stylizer import Progress, Stylizer, guidance_bytes
+from .host import HOST
 from .images import as_output
 from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
@@ -230,19 +232,32 @@ def restyle(
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
     inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
     terms = [recipe.term(s, inversion, text) for recipe in recipes]
-    needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
-    bring(list(needed.values()), guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size))
+    others = {id(loaded): loaded for loaded in (text.clip, *networks(recipes))}
     bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
-    seeds = batch_seeds(seed, len(inverted))
-    for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
-        rows, number = reached.rows, reached.number
-        bar(rows, number, lambda reached=reached: frame.restore(reached.picture))
-        if number == 1:  # of a portion that begins anew as well
-            films[rows] = [[] for _ in films[rows]]
-        if reached.last or (frames_every and number % frames_every == 0):
-            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
-            for film, picture in zip(films[rows], _image(shown), strict=True):
-                film.append(picture)
+    seeds, ratios = batch_seeds(seed, len(inverted)), {}
+
+    def look(reached: Progress) -> Tensor | None:
+        shown = inverted.model.preview(reached.drawn)
+        return None if shown is None else frame.restore(shown)
+
+    def walk() -> None:
+        for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
+            rows, number = reached.rows, reached.number
+            bar(rows, number, lambda reached=reached: look(reached))
+            if number == 1:  # of a portion that begins anew as well
+                films[rows] = [[] for _ in films[rows]]
+            if reached.step.ratio is not None:
+                ratios[rows.start, number] = reached.step.ratio
+            if reached.last or (frames_every and number % frames_every == 0):
+                shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
+                for film, picture in zip(films[rows], _image(shown), strict=True):
+                    film.append(picture)
+
+    memory = guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size)
+    inverted.model.hold(walk, list(others.values()), memory, inverted.size)
+    if ratios:
+        told = " ".join(f"{float(ratio.mean()):.2f}" for _, ratio in sorted(ratios.items()))
+        logging.info("QS: guidance beside the predicted noise, step by step, before trust_radius: %s", told)
     return [torch.stack(film) for film in films]
 
 

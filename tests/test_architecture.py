@@ -19,7 +19,7 @@ RANKS = {
     2: "checkpoints/specification protocol memory precision",
     3: "losses/* model samplers",
     4: "guidance transfer trust_region",
-    5: "presets settings",
+    5: "presets settings codec",
     6: "networks",
     7: "stylizer",
     8: "report",
