@@ -34,9 +34,7 @@ class UseNativeModel:
     def INPUT_TYPES(cls):
         return {
             "required": {
-                "model": wire(
-                    "MODEL", "From Load Checkpoint or Load Diffusion Model, with LoRAs and patches."
-                ),
+                "model": wire("MODEL", "From Load Checkpoint or Load Diffusion Model, with LoRAs and patches."),
                 "vae": wire("VAE", "The model's own VAE. Models that work on pixels want pixel_space of Load VAE."),
                 "positive": wire(
                     "CONDITIONING",

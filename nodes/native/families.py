@@ -58,7 +58,7 @@ FAMILIES = {
     ("PixelDiTT2I", "PixDiT_T2I"): Family("PixelDiT", ("patch_blocks",), 0, mutable=True),
 }
 REFUSED = {
-    "Ernie": "its rotary embedding has no gradient in ComfyUI",
+    "ErnieImage": "its rotary embedding has no gradient in ComfyUI",
     "CosmosPredict2": "its rotary embedding has no gradient in ComfyUI 0.33",
     "Anima": "its rotary embedding has no gradient in ComfyUI 0.33",
 }

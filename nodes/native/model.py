@@ -122,12 +122,22 @@ class NativeModel:
 
     def linearize(self, x_t: Tensor, schedule: Schedule, i: int) -> tuple[Prediction, PullBack]:
         """The prediction at state i and the pull-back through the network. Raises InputError where a patch on the model
-        gives an output without a gradient."""
-        self.session.given.clear()
-        result = linearize(lambda leaf: self.predict(leaf, schedule, i), x_t)
-        if not self.session.given or not all(self.session.given):
+        stops the gradient."""
+        return linearize(lambda leaf: self._checked(leaf, schedule, i), x_t)
+
+    def _checked(self, leaf: Tensor, schedule: Schedule, i: int) -> Prediction:
+        """The prediction, after a look whether it hangs on the network's output, not on x_t alone."""
+        given = self.session.given
+        given.clear()
+        prediction = self.predict(leaf, schedule, i)
+        live = [output for output in given if output.requires_grad]
+        given.clear()
+        if not live or not prediction.x0.requires_grad:
             raise InputError(STOPPED)
-        return result
+        reached = torch.autograd.grad(prediction.x0.sum(), live, retain_graph=True, allow_unused=True)
+        if all(gradient is None for gradient in reached):
+            raise InputError(STOPPED)
+        return prediction
 
     def content_layers(self) -> tuple[Layer, ...]:
         """Blocks of the network, by level for U-Nets and by depth for transformers."""

@@ -48,7 +48,7 @@ class Session:
     conds: dict
     codec: Codec
     loss_codec: Codec
-    given: list  # per run of the network, whether its output had a gradient
+    given: list  # what the network's latest runs gave, by which a gradient that a patch stops is found
 
 
 class _Inside:
@@ -85,11 +85,10 @@ class _Inside:
 
 @contextlib.contextmanager
 def _watching(network: torch.nn.Module, given: list) -> Iterator[None]:
-    """Within it `given` learns of each run of the network."""
+    """Within it `given` holds the output of each run of the network."""
 
     def saw(module, inputs, output):
-        tensor = output if isinstance(output, torch.Tensor) else output[0]
-        given.append(tensor.requires_grad)
+        given.append(output if isinstance(output, torch.Tensor) else output[0])
 
     handle = network.register_forward_hook(saw)
     try:

@@ -64,7 +64,14 @@ NERF = {
     "use_x0": False,
     "use_sequential_txt_ids": False,
 }
-NEXT = {"image_model": "lumina2", "patch_size": 2, "in_channels": 16, "cap_feat_dim": 64, "n_layers": 3, "qk_norm": True}
+NEXT = {
+    "image_model": "lumina2",
+    "patch_size": 2,
+    "in_channels": 16,
+    "cap_feat_dim": 64,
+    "n_layers": 3,
+    "qk_norm": True,
+}
 
 # Name → the class in comfy.supported_models, its configuration, tokens and width of the text, width of the pooled text.
 CASES = {
