@@ -30,6 +30,7 @@ RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init_
 
 HOST = ("comfy", "folder_paths", "nodes", "server", "latent_preview")
 SEAM = {f"nodes/{name}" for name in ("host", "images", "progress", "folders")}  # these know ComfyUI
+SEAM |= {f"nodes/native/{name}" for name in ("differentiable", "loaded", "model", "session")}
 # Registries' linters refuse these: a network's layers and its device are the host's to choose.
 REFUSED = (
     "nn.Conv2d(",

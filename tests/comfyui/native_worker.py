@@ -241,7 +241,9 @@ def host(name: str) -> dict:
 
     def same() -> bool:
         clean = not leftovers(model)
-        return clean and all(torch.equal(b, ksampler(m, name, side)) for b, m in zip(before, (model, patched)))
+        return clean and all(
+            torch.equal(b, ksampler(m, name, side)) for b, m in zip(before, (model, patched), strict=True)
+        )
 
     pictures = [sampled(use(each), image) for each in (model, patched)]
     report["patch_is_used"] = not torch.equal(*pictures)

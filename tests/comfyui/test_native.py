@@ -1,4 +1,4 @@
-"""Native models inside of a real ComfyUI: tiny networks of its own classes, measured by a process of its interpreter."""
+"""Native models inside of a real ComfyUI: tiny networks of its own classes, measured in a process of its own."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-FAMILIES = {  # the latent's content maps, their sides in a picture of the measured size
+FAMILIES = {  # how many content maps each has
     "SD15": 5,
     "SD2": 5,
     "SDXL": 4,
