@@ -372,7 +372,19 @@ def codec() -> dict:
     return report
 
 
-CALLS = {"family": family, "nodes": nodes, "host": host, "refusals": refusals, "codec": codec}
+def report(name: str) -> dict:
+    """The report that a user with weights attaches."""
+    import logging
+
+    logging.getLogger().setLevel(logging.INFO)
+    tool = load("native_report", Path(sys.argv[0]).resolve().parents[2] / "tools" / "native_report.py")
+    model, vae, _ = made(name)
+    made_of = (model, vae, tiny.condition(name), photo(64))
+    told, shown = tool.measure(PACK, *made_of, "watercolor painting", 64, steps=(4, 16), crops=2)
+    return told | {"shown": sorted(shown)}
+
+
+CALLS = {"report": report, "family": family, "nodes": nodes, "host": host, "refusals": refusals, "codec": codec}
 
 
 def main() -> None:

@@ -126,6 +126,16 @@ def test_what_does_not_fit_is_refused(worker):
     assert report["leftovers"] == []
 
 
+def test_the_report_of_a_user_with_weights(worker):
+    report = worker("report", "Flux")
+    assert report["model"]["native"] == "Flux" and len(report["shown"]) == 5
+    coarse, fine = report["ways"]
+    assert fine["error_without_guidance"] < coarse["error_without_guidance"]
+    for row in report["ways"]:
+        assert len(row["guidance_ratio"]) == row["steps"] // 2 and min(row["guidance_ratio"]) > 0
+        assert row["gain"][0] > 0 and row["change_by_guidance"] > 1e-4
+
+
 def test_the_codec_is_the_host_s_vae(worker):
     report = worker("codec")
     assert report["encode"] == report["decode"] == 0 and report["left"] == []
