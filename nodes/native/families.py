@@ -1,6 +1,5 @@
 """The host's networks that are known to have a gradient, and what is said of the others."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -142,11 +141,13 @@ def _width(network: torch.nn.Module, name: str) -> int:
     return size if isinstance(size, int) else 0
 
 
-def map_of(output: object, family: Family, network: torch.nn.Module, side: Mapping | tuple[int, int]) -> torch.Tensor:
+def map_of(output: object, family: Family, network: torch.nn.Module, side: tuple[int, int]) -> torch.Tensor:
     """A content block's output as a map (B, C, h, w) for states of a size (height, width)."""
     if family.part == "map":
         return output
     place = family.part if isinstance(family.part, int) else 0
     tokens = output if isinstance(output, torch.Tensor) else output[place]
     height, width = (-(-length // patch(network)) for length in side)
-    return tokens.flatten(1, -2)[:, -height * width :].transpose(1, 2).unflatten(2, (height, width))
+    count, unit = height * width, getattr(network, "pad_tokens_multiple", None) or 1  # Z-Image fills its tokens up
+    own = tokens.flatten(1, -2)[:, -(-(-count // unit) * unit) :][:, :count]
+    return own.transpose(1, 2).unflatten(2, (height, width))
