@@ -51,6 +51,7 @@ class UseNativeModel:
                     0.1,
                     "Classifier-free guidance of both walks. 1: off, the best for inversion. Above 1 the inverted "
                     "noise does not lead back to the photo, and each step costs twice.",
+                    advanced=True,
                 ),
                 "loss_vae": wire(
                     "VAE",
@@ -64,6 +65,7 @@ class UseNativeModel:
                     0.05,
                     "Multiplies the pull of all losses, for a model on which they come out too weak or too strong. The "
                     "sampler's trust_radius still bounds it. The log tells the ratio of guidance to noise by step.",
+                    advanced=True,
                 ),
             },
         }

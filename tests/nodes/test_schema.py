@@ -23,6 +23,8 @@ NODES = [
     "QSAttnHeatmap",
     "QSCompareGrid",
     "QSBeforeAfter",
+    "UseNativeModel",
+    "UseNativeModelX0",
 ]
 SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")
