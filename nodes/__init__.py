@@ -7,6 +7,7 @@ from .inputs import completed
 from .inversion import EncodeInvertDDIM
 from .loaders import LoadDiffusionModel, LoadOpenCLIP, QSSampleImage
 from .losses import LOSS_NODES
+from .native import UseNativeModel, UseNativeModelX0
 from .presets import QSStylePreset
 from .preview import QSAttnHeatmap
 from .restyle import QSRestyle
@@ -35,6 +36,8 @@ NODE_CLASS_MAPPINGS = {
     "QSCompareGrid": QSCompareGrid,
     "QSBeforeAfter": QSBeforeAfter,
     "QSStylePicture": QSStylePicture,
+    "UseNativeModel": UseNativeModel,
+    "UseNativeModelX0": UseNativeModelX0,
 }
 NODE_DISPLAY_NAME_MAPPINGS = {
     "LoadDiffusionModel": "Load Pixel Diffusion Model (QS)",
@@ -54,6 +57,8 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "QSCompareGrid": "Compare Grid (QS)",
     "QSBeforeAfter": "Before and After (QS)",
     "QSStylePicture": "Style from Picture (QS)",
+    "UseNativeModel": "Use Native Model (QS)",
+    "UseNativeModelX0": "Use Native Model, x0 Only (QS)",
 }
 
 for node in NODE_CLASS_MAPPINGS.values():

@@ -4,15 +4,19 @@ Without ComfyUI, as in tests, the same calls answer for a local process.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from ..qs_core.features.clip import CLIP
 from ..qs_core.host import LocalHost, out_of_memory
-from ..qs_core.model import DiffusionModel
+from ..qs_core.protocol import Model
 from .inference_mode import make_usable
+
+Result = TypeVar("Result")
 
 
 def hosted() -> bool:
@@ -77,11 +81,23 @@ class Loaded:
     ComfyUI looks for the name `patcher` to tell models from other outputs; it is None without ComfyUI.
     """
 
-    core: DiffusionModel | CLIP
+    core: Model | CLIP
     patcher: object | None
 
+    def hold(
+        self, work: Callable[[], Result], others: Sequence["Loaded"], memory: int, size: tuple[int, int]
+    ) -> Result:
+        """work() with this and the others on the host's device, for pictures of a size (height, width)."""
+        bring([self, *others], memory)
+        return work()
 
-def manage(core: DiffusionModel | CLIP) -> Loaded:
+    def preview(self, state: Tensor) -> Tensor | None:
+        """States as pictures in about [-1, 1], to be shown on the way; None where nothing is to be shown."""
+        with torch.no_grad():
+            return self.core.to_picture(state)
+
+
+def manage(core: Model | CLIP) -> Loaded:
     """Put a network under ComfyUI's memory management, so that it can be moved away when others need the room."""
     if not hosted():
         return Loaded(core, None)
@@ -100,4 +116,9 @@ def bring(models: Sequence[Loaded], memory: int = 0) -> None:
         patchers = [model.patcher for model in models]
         model_management.load_models_gpu(patchers, memory_required=memory, force_full_load=True)
     for model in models:
-        make_usable(model.core.network, HOST.device)
+        ready(model)
+
+
+def ready(model: Loaded) -> None:
+    """Put right a network that the host has brought."""
+    make_usable(model.core.network, HOST.device)

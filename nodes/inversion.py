@@ -1,6 +1,7 @@
 """EncodeInvertDDIM: a picture → the noisy state where guided sampling begins."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
 from ..qs_core.transfer import STARTS, Inversion, count_steps
 from .attentive import attentive
-from .host import HOST, Loaded, bring
+from .host import HOST, Loaded
 from .images import from_image, from_mask
 from .inference_mode import leaves_inference_mode
 from .masks import feathered
@@ -167,11 +168,20 @@ class EncodeInvertDDIM:
             say(smaller)
         total = count_steps(model.core.schedule(spacing), skip, start)
         bar = Bar(total, len(source), preview_every)
-        size = (len(source), *source.shape[-2:])
-        bring([model], model.core.walk_bytes(*size))
-        walk = stylizer.invert(source, spacing, skip, start, seeds)
-        inversion = complete(
-            attentive(walk, HOST, "Invert Image", size, lambda n: model.core.walk_bytes(n, *size[1:])),
-            lambda reached: bar(reached.rows, reached.number, lambda: frame.restore(reached.state)),
-        )
+
+        size = tuple(source.shape[-2:])
+        need = partial(model.core.walk_bytes, height=size[0], width=size[1])
+
+        def look(state: Tensor) -> Tensor | None:
+            shown = model.preview(state)
+            return None if shown is None else frame.restore(shown)
+
+        def walk() -> Inversion:
+            walked = stylizer.invert(source, spacing, skip, start, seeds)
+            return complete(
+                attentive(walked, HOST, "Invert Image", (len(source), *size), need),
+                lambda reached: bar(reached.rows, reached.number, lambda: look(reached.step.x)),
+            )
+
+        inversion = model.hold(walk, [], need(len(source)), size)
         return (Inverted(inversion, prepared, model),)

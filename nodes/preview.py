@@ -12,7 +12,7 @@ from ..qs_core.losses.layers import choose_anchors, parse_layers
 from ..qs_core.memory import MemoryPolicy, in_portions
 from ..qs_core.randomness import seeded
 from .heatmap import Heat, draw
-from .host import HOST, bring
+from .host import HOST
 from .images import to_image
 from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
@@ -77,7 +77,6 @@ def layers(inverted: Inverted, anchors: kinds.Anchors) -> list[list[Heat]]:
     """Per picture, what the contrastive loss selects on each attending layer."""
     core, clean = inverted.model.core, inverted.inversion.clean
     batch, size = len(inverted), inverted.size
-    bring([inverted.model], core.walk_bytes(batch, *size))
     loss = content_term(core, 1.0, anchors).loss
 
     def heats(rows: slice, _: MemoryPolicy) -> Iterator[list[Heat]]:
@@ -86,5 +85,8 @@ def layers(inverted: Inverted, anchors: kinds.Anchors) -> list[list[Heat]]:
         for b in range(rows.stop - rows.start):
             yield [Heat(entropy[b], places[b], anchors.kind) for entropy, places in found]
 
-    policy = partial(MemoryPolicy, HOST)
-    return list(in_portions((batch, *size), lambda n: core.walk_bytes(n, *size), HOST.device, heats, policy))
+    def work() -> list[list[Heat]]:
+        policy = partial(MemoryPolicy, HOST)
+        return list(in_portions((batch, *size), lambda n: core.walk_bytes(n, *size), HOST.device, heats, policy))
+
+    return inverted.model.hold(work, [], core.walk_bytes(batch, *size), size)

@@ -23,14 +23,15 @@ class Bar:
 
             self.bar = ProgressBar(self.total)
 
-    def __call__(self, rows: slice, step: int, look: Callable[[], Tensor]) -> None:
+    def __call__(self, rows: slice, step: int, look: Callable[[], Tensor | None]) -> None:
         """The pictures before `rows` are done and those have made `step` of their steps; `look` gives how they look,
-        (B, 3, H, W) in about [-1, 1]."""
+        (B, 3, H, W) in about [-1, 1], or None for no preview."""
         if self.bar is None:
             return
         due = self.every and (step % self.every == 0 or step == self.steps)
         done = rows.start * self.steps + (rows.stop - rows.start) * step
-        self.bar.update_absolute(done, self.total, _preview(look()) if due else None)
+        seen = look() if due else None
+        self.bar.update_absolute(done, self.total, None if seen is None else _preview(seen))
 
 
 def _preview(picture: Tensor) -> tuple:

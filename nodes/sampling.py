@@ -1,5 +1,6 @@
 """QSAttnGuidedSampler: from the noisy state back to a picture, bent towards the text and held to the content."""
 
+import logging
 from functools import partial
 
 import torch
@@ -14,9 +15,9 @@ from ..qs_core.losses.layers import parse_layers
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.samplers import walk_length
 from ..qs_core.settings import Settings
-from ..qs_core.stylizer import Stylizer, guidance_bytes
+from ..qs_core.stylizer import Progress, Stylizer, guidance_bytes
 from .attentive import attentive
-from .host import HOST, bring
+from .host import HOST
 from .images import as_output
 from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
@@ -255,23 +256,35 @@ def restyle(
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
     inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
     terms = [recipe.term(s, inversion, text) for recipe in recipes]
-    needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
-    estimate = partial(guidance_bytes, core, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1])
-    bring(list(needed.values()), estimate(len(inverted)))
+    others = {id(loaded): loaded for loaded in (text.clip, *networks(recipes))}
     steps = walk_length(inversion.start, s.first_step_repeats)
     bar, films = Bar(steps, len(inverted), preview_every), [[] for _ in range(len(inverted))]
-    seeds = batch_seeds(seed, len(inverted))
-    walk = Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend)
-    for reached in attentive(walk, HOST, "QS-Attn Guided Sampler", (len(inverted), *inverted.size), estimate):
-        rows, number = reached.rows, reached.number
-        bar(rows, number, lambda reached=reached: frame.restore(reached.picture))
-        if number == 1:  # of a portion that begins anew as well
-            films[rows] = [[] for _ in films[rows]]
-        if reached.last or (frames_every and number % frames_every == 0):
-            colours = text.direction.colours(s.colour_transfer)
-            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size, colours)
-            for film, picture in zip(films[rows], _image(shown), strict=True):
-                film.append(picture)
+    need = partial(guidance_bytes, core, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1])
+    seeds, ratios = batch_seeds(seed, len(inverted)), {}
+
+    def look(reached: Progress) -> Tensor | None:
+        shown = inverted.model.preview(reached.drawn)
+        return None if shown is None else frame.restore(shown)
+
+    def walk() -> None:
+        walked = Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend)
+        for reached in attentive(walked, HOST, "QS-Attn Guided Sampler", (len(inverted), *inverted.size), need):
+            rows, number = reached.rows, reached.number
+            bar(rows, number, lambda reached=reached: look(reached))
+            if number == 1:  # of a portion that begins anew as well
+                films[rows] = [[] for _ in films[rows]]
+            if reached.step.ratio is not None:
+                ratios[rows.start, number] = reached.step.ratio
+            if reached.last or (frames_every and number % frames_every == 0):
+                colours = text.direction.colours(s.colour_transfer)
+                shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size, colours)
+                for film, picture in zip(films[rows], _image(shown), strict=True):
+                    film.append(picture)
+
+    inverted.model.hold(walk, list(others.values()), need(len(inverted)), inverted.size)
+    if ratios:
+        told = " ".join(f"{float(ratio.mean()):.2f}" for _, ratio in sorted(ratios.items()))
+        logging.info("QS: guidance beside the predicted noise, step by step, before trust_radius: %s", told)
     return [torch.stack(film) for film in films]
 
 

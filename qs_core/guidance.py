@@ -78,7 +78,8 @@ class Guidance:
     `policy` reduces memory where it runs short; without one, torch's own error passes. `through_unet` false pulls
     nothing back through the network: ∂x0/∂x_t is then √ᾱ, what it would be were pictures unit Gaussian noise. (1/√ᾱ, as
     if the predicted noise were a constant, turns pictures into noise here.) The guidance interval k takes the losses at
-    every k-th state from `start` down; the states between are not guided.
+    every k-th state from `start` down; the states between are not guided. `gain` (B, 1, 1, 1), the model's at the
+    sources, divides the gradient.
     """
 
     model: Model
@@ -88,6 +89,7 @@ class Guidance:
     through_unet: bool = True
     interval: int = 1
     start: int = 0
+    gain: Tensor | None = None
     history: History = field(default_factory=History)
 
     def __post_init__(self):
@@ -143,6 +145,8 @@ class Guidance:
         of_estimate, of_x0, losses = self._losses(x_t, prediction, alpha_bar, live, under_way, chunk, checks)
         share = math.sqrt(1 - alpha_bar)
         gradient = pull_back(share * of_estimate + of_x0, (1 - share) * of_estimate)
+        if self.gain is not None:
+            gradient = gradient / self.gain
         checks.add(gradient, "the gradient through the U-Net" if self.through_unet else "the gradient")
         return Guided(prediction, gradient, losses, checks)
 

@@ -13,7 +13,7 @@ from .checkpoints.specification import read as specify
 from .errors import InputError
 from .modes import loading
 from .precision import DTYPES
-from .protocol import Prediction, PullBack
+from .protocol import Prediction, PullBack, linearize
 from .schedule import Schedule, make_schedule
 from .unets.adm import Layer
 
@@ -65,6 +65,9 @@ class DiffusionModel:
         """The state itself."""
         return state
 
+    def gain(self, clean: Tensor) -> None:
+        """None: states are pictures."""
+
     def unet(self, x: Tensor, t: Tensor) -> Tensor:
         """The raw network output at (B, 3, H, W) and (B,) timesteps."""
         return self.network(x, t, self._labels(x))
@@ -98,15 +101,7 @@ class DiffusionModel:
 
     def linearize(self, x_t: Tensor, schedule: Schedule, i: int) -> tuple[Prediction, PullBack]:
         """The prediction at state i, and the pull-back through the network's graph, which holds it until then."""
-        with torch.enable_grad():
-            leaf = x_t.detach().requires_grad_()
-            prediction = self.predict(leaf, schedule, i)
-            itself = leaf.view_as(leaf)
-
-        def pull_back(of_x0: Tensor, of_x_t: Tensor) -> Tensor:
-            return torch.autograd.grad([prediction.x0, itself], leaf, [of_x0, of_x_t])[0]
-
-        return Prediction(*(part.detach() for part in prediction)), pull_back
+        return linearize(lambda leaf: self.predict(leaf, schedule, i), x_t)
 
     def content_layers(self) -> tuple[Layer, ...]:
         """The input blocks that the contrastive loss reads: the first convolution and each of the first four levels'

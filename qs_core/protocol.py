@@ -21,6 +21,19 @@ class Prediction(NamedTuple):
 PullBack = Callable[[Tensor, Tensor], Tensor]  # gradients at x0 and at x_t itself → the gradient at x_t
 
 
+def linearize(predict: Callable[[Tensor], Prediction], x_t: Tensor) -> tuple[Prediction, PullBack]:
+    """The prediction at x_t, and the pull-back through the graph of `predict`, which holds it until it is called."""
+    with torch.enable_grad():
+        leaf = x_t.detach().requires_grad_()
+        prediction = predict(leaf)
+        itself = leaf.view_as(leaf)
+
+    def pull_back(of_x0: Tensor, of_x_t: Tensor) -> Tensor:
+        return torch.autograd.grad([prediction.x0, itself], leaf, [of_x0, of_x_t])[0]
+
+    return Prediction(*(part.detach() for part in prediction)), pull_back
+
+
 class Model(Protocol):
     """What the method needs of a diffusion model. States x_t (B, C, h, w) are variance preserving, and need not be
     pictures (B, 3, H, W) in [-1, 1]: the codec is `to_state` and `to_picture`.
@@ -40,6 +53,10 @@ class Model(Protocol):
 
     def to_picture(self, state: Tensor) -> Tensor:
         """The picture of a clean state; differentiable. The argument itself where states are pictures."""
+
+    def gain(self, clean: Tensor) -> Tensor | None:
+        """(B, 1, 1, 1): how much larger gradients are at these states than at their pictures, which guidance is divided
+        by. None where states are pictures."""
 
     def predict(self, x_t: Tensor, schedule: Schedule, i: int) -> Prediction:
         """Evaluate at state i."""

@@ -140,7 +140,14 @@ def make_schedule(spacing: str = "50", noise: str = "linear", steps: int = TRAIN
     """
     if noise not in NOISE:
         raise InputError(f"Noise schedule {noise!r} is unknown; choose one of {', '.join(NOISE)}.")
-    timesteps = space(spacing, steps)
-    alpha_bar = np.cumprod(1 - NOISE[noise](steps))[timesteps]
-    betas = 1 - alpha_bar / np.append(1.0, alpha_bar[:-1])
-    return Schedule(noise, spacing, timesteps, betas, alpha_bar)
+    return respace(np.cumprod(1 - NOISE[noise](steps)), spacing, noise)
+
+
+def respace(alpha_bar: np.ndarray, spacing: str, noise: str) -> Schedule:
+    """The schedule of a table (steps,) of ᾱ, which falls, at the steps that `spacing` keeps; `noise` is its name.
+
+    Raises InputError for a respacing that is not understood.
+    """
+    timesteps = space(spacing, len(alpha_bar))
+    kept = alpha_bar[timesteps]
+    return Schedule(noise, spacing, timesteps, 1 - kept / np.append(1.0, kept[:-1]), kept)

@@ -97,16 +97,15 @@ class Progress:
         return self.number == self.total
 
     @property
+    def drawn(self) -> Tensor:
+        """(B, C, h, w): the clean states predicted on the way, at the end the result's."""
+        return self.step.x if self.last else self.step.x0
+
+    @property
     def picture(self) -> Tensor:
         """(B, 3, H, W) as they look now: the predicted ones on the way, at the end the result."""
         with torch.no_grad():
-            return self.model.to_picture(self.step.x if self.last else self.step.x0)
-
-    @property
-    def state(self) -> Tensor:
-        """(B, 3, H, W): the noisy state as a picture."""
-        with torch.no_grad():
-            return self.model.to_picture(self.step.x)
+            return self.model.to_picture(self.drawn)
 
 
 def complete(walk: Generator[Progress, None, Result], tell: Callable[[Progress], None] | None = None) -> Result:
@@ -181,8 +180,12 @@ class Stylizer:
         if self.inversions and start != "noised":
             self._cache = dict(list({**self._cache, **known}.items())[-self.inversions :])  # the oldest go first
         reached = len(schedule) - skip - (start == "zecon")
+        with torch.no_grad():
+            clean = model.to_state(source)
+        gain = model.gain(clean.to(model.device))
+        gain = None if gain is None else gain.cpu()
         x_t = torch.stack([known[key] for key in keys])
-        return Inversion(model, schedule, source, x_t, reached, noised=start == "noised")
+        return Inversion(model, schedule, source, x_t, reached, clean, gain, noised=start == "noised")
 
     def guide(
         self, inversion: Inversion, terms: Sequence[Term], s: Settings, seeds: Sequence[int], blend: BlendMap
@@ -204,7 +207,14 @@ class Stylizer:
             for left in range(s.restarts, -1, -1):
                 bound = bind(terms, part.source, its_seeds, part.clean)
                 guidance = Guidance(
-                    part.model, part.schedule, bound, policy, s.through_unet, s.guidance_interval, part.start
+                    part.model,
+                    part.schedule,
+                    bound,
+                    policy,
+                    s.through_unet,
+                    s.guidance_interval,
+                    part.start,
+                    part.gain,
                 )
                 guide = guidance
                 if s.trust_radius:

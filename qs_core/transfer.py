@@ -30,6 +30,7 @@ class Inversion:
     x_t: Tensor
     start: int
     clean: Tensor | None = None
+    gain: Tensor | None = None  # of the model at the clean state, where states are no pictures
     noised: bool = False  # whether x_t is plain noise on the clean state, which can be drawn anew
 
     def __post_init__(self):
@@ -38,7 +39,8 @@ class Inversion:
 
     def part(self, rows: slice) -> "Inversion":
         """That of some pictures of the batch."""
-        return replace(self, source=self.source[rows], x_t=self.x_t[rows], clean=self.clean[rows])
+        gain = None if self.gain is None else self.gain[rows]
+        return replace(self, source=self.source[rows], x_t=self.x_t[rows], clean=self.clean[rows], gain=gain)
 
     def drawn_anew(self, generators: Generators) -> "Inversion":
         """The same with other noise."""
@@ -48,7 +50,8 @@ class Inversion:
     def on(self, device: torch.device) -> "Inversion":
         """The inversion with its tensors on a device."""
         source, x_t, clean = (tensor.to(device) for tensor in (self.source, self.x_t, self.clean))
-        return replace(self, source=source, x_t=x_t, clean=clean)
+        gain = None if self.gain is None else self.gain.to(device)
+        return replace(self, source=source, x_t=x_t, clean=clean, gain=gain)
 
 
 def begin(

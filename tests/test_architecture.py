@@ -19,7 +19,7 @@ RANKS = {
     2: "checkpoints/specification protocol memory precision",
     3: "losses/* model samplers",
     4: "guidance styles transfer trust_region",
-    5: "presets settings",
+    5: "presets settings codec",
     6: "networks",
     7: "stylizer",
     8: "finetune report",
@@ -31,6 +31,7 @@ RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init_
 
 HOST = ("comfy", "folder_paths", "nodes", "server", "latent_preview")
 SEAM = {f"nodes/{name}" for name in ("host", "images", "progress", "folders")}  # these know ComfyUI
+SEAM |= {f"nodes/native/{name}" for name in ("differentiable", "loaded", "model", "session")}
 # Registries' linters refuse these: a network's layers and its device are the host's to choose.
 REFUSED = (
     "nn.Conv2d(",
@@ -105,7 +106,8 @@ def test_imports_go_downwards():
         own = name_of(path)
         for target in relative_imports(path):
             same_folder = folder_of(target) == folder_of(own) != "qs_core" or folder_of(target) == own
-            beside = same_folder or target == "qs_core/errors"
+            around = folder_of(own).startswith(f"{folder_of(target)}/") and folder_of(target) != "qs_core"
+            beside = same_folder or around or target == "qs_core/errors"
             if rank(target) > rank(own) or (rank(target) == rank(own) and not beside):
                 bad.append(f"{own} (rank {rank(own)}) imports {target} (rank {rank(target)})")
     assert bad == []

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..anchors import KINDS, SCALES, Anchors, Attention, Route, Selection
+from ..errors import InputError
 from ..protocol import Model
 from ..randomness import Generators
 from .base import Loss, Term, View
@@ -117,6 +118,11 @@ def content_term(model: Model, weight: float, anchors: Anchors, tau: float = 0.0
 
 def _make(settings: Any, setting: Setting) -> Contrastive:
     s, (model, _, height, width, _) = settings, setting
+    if s.contrastive and s.content and not model.content_layers():
+        raise InputError(
+            "This model has no features to hold the content by, as it is guided at x0 alone. Set contrastive to 0, "
+            "leave Contrastive Loss out, and hold the content by MSE or VGG, a mask, or a higher skip."
+        )
     attention = Attention(s.attention_scale, s.attention_temperature)
     anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention, s.layers)
     chosen, _ = choose_layers(model, height, width, s.layers, s.attend)

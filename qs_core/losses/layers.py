@@ -27,10 +27,14 @@ def choose_layers(
 ) -> tuple[list[int], frozenset[int]]:
     """Which content layers are compared, all for None, and which of these attend, the two deepest for None.
 
-    Layers are named by resolution, the short side of their map; both answers count, the second among the first. Raises
-    InputError for a resolution that no layer has, or that attends and is not compared.
+    Layers are named by resolution, the short side of their map; both answers count, the second among the first. Where
+    more than two layers have one size, as in transformers, the numbers 1, 2, … name them as well, shallow to deep.
+    Raises InputError for a resolution that no layer has, or that attends and is not compared.
     """
     resolutions = [min(height, width) // layer.factor for layer in model.content_layers()]
+    if len(resolutions) > 2 and len(set(resolutions)) == 1:
+        layers, attend = (_by_depth(named, resolutions) for named in (layers, attend))
+        resolutions = list(range(1, len(resolutions) + 1))
     compared = None if layers == "all" else layers
     named = () if attend in (None, "all") else attend
     _require(resolutions, compared or (), f"at {width}x{height}", ". Leave layers empty for all.")
@@ -45,6 +49,21 @@ def choose_layers(
         )
     attending = chosen if attend == "all" else [k for k in chosen if resolutions[k] in named] if named else chosen[-2:]
     return chosen, frozenset(chosen.index(k) for k in attending)
+
+
+def _by_depth(named: Sequence[int] | str | None, resolutions: list[int]) -> Sequence[int] | str | None:
+    """The layers' numbers, from 1, where they are named by their one resolution. Raises InputError for a number that
+    no layer has."""
+    if named in (None, "all"):
+        return named
+    one, count = resolutions[0], len(resolutions)
+    unknown = [number for number in named if number != one and not 1 <= number <= count]
+    if unknown:
+        raise InputError(
+            f"No layer has resolution or number {unknown[0]}. All {count} layers of this model have resolution {one}: "
+            f"name them by number, 1 (shallow) to {count} (deep), or say all."
+        )
+    return "all" if one in named and one > count else named
 
 
 def _require(resolutions: Sequence[int], named: Sequence[int], where: str, advice: str) -> None:

@@ -22,9 +22,14 @@ def gradient_checkpointing(wished: bool = True) -> Iterator[None]:
         _WISHED.reset(token)
 
 
+def wished() -> bool:
+    """Whether this runs within `gradient_checkpointing`."""
+    return _WISHED.get()
+
+
 def run(block: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """block(*inputs), of which within `gradient_checkpointing` the inputs alone are kept."""
-    if not _WISHED.get():
+    if not wished():
         return block(*inputs)
     # A frozen network draws no random numbers, so there is no state of theirs to keep.
     return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)

@@ -239,7 +239,8 @@ def test_both_presets_run_whole_on_the_built_in_networks(name):
     """The walk begins where the reference's does, the losses are in the report, at strength 0 the photo comes out."""
     given = preset(name) | {"size": 32, "seed": 1}
     phrase = bool(given.pop("prompts"))
-    given |= {"prompt": "golden", "source_prompt": "photo"} if phrase else {"style_images": demo.STYLE_PICTURES["swirls"]}
+    style = demo.STYLE_PICTURES["swirls"]
+    given |= {"prompt": "golden", "source_prompt": "photo"} if phrase else {"style_images": style}
     s = Settings(**preset(name))
     schedule = make_schedule(s.steps)
     assert schedule.timesteps[len(schedule) - s.skip] == {"100": 595, "200": 597}[s.steps]

@@ -57,7 +57,8 @@ def test_picture_is_there_where_comfyui_looks_for_it(node, language):
 def test_there_are_pages_of_these_nodes_alone(pack):
     pages = {path for path in help.FOLDER.rglob("*.md")}
     assert pages == {help.page(node, language) for node in pack.classes for language in help.LANGUAGES}
-    assert set(help.SHOWN) == set(pack.classes) - {"QSVGGLoss", "QSIdentityLoss"}  # whose weights nobody ships
+    without = {"QSVGGLoss", "QSIdentityLoss", "UseNativeModel", "UseNativeModelX0"}  # whose weights nobody ships
+    assert set(help.SHOWN) == set(pack.classes) - without
     assert {path.name for path in help.FOLDER.glob("*.jpg")} == {help.picture_name(node) for node in help.SHOWN}
 
 

@@ -30,6 +30,8 @@ NODES = [
     "QSCompareGrid",
     "QSBeforeAfter",
     "QSStylePicture",
+    "UseNativeModel",
+    "UseNativeModelX0",
 ]
 SNAPSHOT = Path(__file__).parents[1] / "comfyui" / "object_info.json"
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN")

@@ -105,7 +105,50 @@ class MaskToImage:
         return (mask[..., None].expand(*mask.shape, 3).clone(),)
 
 
+class CheckpointLoaderSimple:
+    """A checkpoint's network, text encoder and VAE."""
+
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE")
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"ckpt_name": ([], {"default": ""})}}
+
+
+class CLIPTextEncode:
+    """A text as conditions."""
+
+    RETURN_TYPES = ("CONDITIONING",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"text": ("STRING", {"default": "", "multiline": True}), "clip": ("CLIP",)}}
+
+
+class FluxGuidance:
+    """Flux's own guidance, which it was given in training."""
+
+    RETURN_TYPES = ("CONDITIONING",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        value = {"default": 3.5, "min": 0.0, "max": 100.0, "step": 0.1}
+        return {"required": {"conditioning": ("CONDITIONING",), "guidance": ("FLOAT", value)}}
+
+
 NODES = {
     cls.__name__: cls
-    for cls in (MarkdownNote, PreviewImage, SaveImage, PreviewAny, ImageBatch, ImageToMask, ThresholdMask, MaskToImage)
+    for cls in (
+        MarkdownNote,
+        PreviewImage,
+        SaveImage,
+        PreviewAny,
+        ImageBatch,
+        ImageToMask,
+        ThresholdMask,
+        MaskToImage,
+        CheckpointLoaderSimple,
+        CLIPTextEncode,
+        FluxGuidance,
+    )
 }

@@ -60,7 +60,10 @@ def card(workflow: Mapping) -> Image.Image:
     photo = pictures.read(PICTURES[values(sample, classes["QSSampleImage"])["picture"]])
     square = on_square(pictures.to_image(photo))
     pen = ImageDraw.Draw(square)
-    lines = [("256 px, real model", INK, 30), (f"needs {', '.join(needs(workflow))}", FAINT, 19)]
+    lines = [
+        (workflow["extra"]["qs"]["title"].partition(" (")[0] + ", real model", INK, 30),
+        (f"needs {', '.join(needs(workflow))}", FAINT, 19),
+    ]
     pen.rectangle([0, SIDE - 120, SIDE, SIDE], fill=PAPER)
     for (text, colour, size), y in zip(lines, (SIDE - 106, SIDE - 58), strict=True):
         face = font(size)

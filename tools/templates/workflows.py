@@ -6,6 +6,7 @@ from functools import partial
 from qs_core.checkpoints.known import by_file
 
 from .graph import GREEN, PURPLE, YELLOW, Graph, Node
+from .native import NATIVE
 
 FIVE = "crayon = a sketch with crayon\ngolden\nwatercolor = water painting\nwooden\nred bricks"
 README = "a sketch with crayon (ZeCon README)"  # the preset of ZeCon's own command line
@@ -514,4 +515,5 @@ TEMPLATES: tuple[Callable[[], Graph], ...] = (
     each_loss,
     style_picture,
     trained_style,
+    *NATIVE,
 )
