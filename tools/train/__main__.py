@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help=f"by default {_each('seed')}")
     parser.add_argument("--epsilon", type=float, help=f"L2 norm of the attacks on CLIP; by default {_each('epsilon')}")
     parser.add_argument("--replays", type=int, help=f"steps on each batch of a CLIP; by default {_each('replays')}")
-    parser.add_argument("--init", type=Path, help="folder of an earlier CLIP whose picture tower training begins with")
+    parser.add_argument("--init", type=Path, help="folder of earlier models: the U-Net, or the CLIP's picture tower, that training begins with")
     parser.add_argument("--report", type=int, default=100)
     parser.add_argument("--save", type=int, default=1000)
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
