@@ -146,7 +146,9 @@ def train(args) -> None:
         torch.nn.init.zeros_(module.weight)
         torch.nn.init.zeros_(module.bias)
     if args.init:
-        model.load_state_dict({name: weight.float() for name, weight in load_file(args.init / "unet.safetensors").items()})
+        model.load_state_dict(
+            {name: weight.float() for name, weight in load_file(args.init / "unet.safetensors").items()}
+        )
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99))
     state_file = args.work / "unet.state.pt"
