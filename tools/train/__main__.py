@@ -90,7 +90,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     given = {key: value for key, value in vars(args).items() if value is not None}
     for name in {"pool": ("clip",), "all": ("clip", "unet")}.get(args.what, (args.what,)):
-        chosen = argparse.Namespace(**{**DEFAULTS[name], **given})
+        chosen = argparse.Namespace(**{"init": None, **DEFAULTS[name], **given})
         held_out = name == "judge"  # it sees other settings of the renderers than the guide, and judges by other edges
         chosen.work = args.work / "held_out" if held_out else args.work
         pool.make_pool(chosen.work, chosen.pairs, chosen.workers, args.seed or 0, held_out)
