@@ -45,8 +45,8 @@ KEY = ("method", "weight", "prompt", "picture", "seed")
 COLUMNS = (*KEY, "ssim", "gradient", "structure", "lpips", "directional", "clip_score", "probability")
 COLUMNS += ("clipped", "glitter", "seconds", "file", "dtype", "clip_dtype")
 TEXT = ("method", "prompt", "picture", "file", "dtype", "clip_dtype")
-# What can be swept, and over what by default: factors of both CLIP weights, or values of the contrastive one.
-SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "contrastive": (75.0, 300.0, 1200.0, 4800.0)}
+# What can be swept, and over what by default: factors of both CLIP weights, style's dial, or the contrastive weight.
+SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "style": (0.5, 1.0, 2.0, 4.0), "contrastive": (75.0, 300.0, 1200.0, 4800.0)}
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,11 @@ class Judge:
 class Plan:
     """What decides the rows; pictures by their content, weights by name. `sources` maps names to picture files.
 
-    Each method is swept over the `weights`: for `sweep` "contrastive" they are that loss's, for "clip" the factors of
-    both CLIP weights. A method that fixes the contrastive weight in its settings has one point in the first sweep.
+    Each method is swept over the `weights`: for `sweep` "contrastive" they are that loss's, for "style" the dial's, for
+    "clip" the factors of both CLIP weights. A method that fixes the contrastive weight in its settings has one point in
+    the first sweep.
     CLIP guides in float32 unless the settings name another dtype, so that rows of all machines are of one kind.
+    `tried` names the pictures of a prompt; all of them where it is not given.
     """
 
     sources: Mapping[str, str]
@@ -93,6 +95,7 @@ class Plan:
     judge: Judge
     settings: Mapping[str, object] = field(default_factory=dict)
     sweep: str = "clip"
+    tried: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self):
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
@@ -156,8 +159,8 @@ class Cell:
     def settings(self, plan: Plan) -> Settings:
         """The plan's, then the method's, then the weight."""
         s = Settings(**{**plan.settings, **self.method.settings, "prompts": self.prompt})
-        if plan.sweep == "contrastive":
-            return replace(s, contrastive=self.weight)
+        if plan.sweep != "clip":
+            return replace(s, **{plan.sweep: self.weight})
         return replace(s, clip_global=self.weight * s.clip_global, clip_directional=self.weight * s.clip_directional)
 
     def row(self, picture: str, seed: int) -> dict:
@@ -373,7 +376,8 @@ def _tasks(plan: Plan, done: set[tuple], batch: int) -> list[tuple[Cell, list[tu
     names = sorted(plan.sources, key=lambda name: tuple(shapes[name]))
     tasks = []
     for cell in plan.cells():
-        pairs = [(name, seed) for name in names for seed in cell.method.seeds or plan.seeds]
+        tried = plan.tried.get(cell.prompt, names)
+        pairs = [(name, seed) for name in names if name in tried for seed in cell.method.seeds or plan.seeds]
         left = [pair for pair in pairs if tuple(str(cell.row(*pair)[key]) for key in KEY) not in done]
         for _, alike in groupby(left, key=lambda pair: shapes[pair[0]]):
             alike = list(alike)

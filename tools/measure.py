@@ -56,8 +56,11 @@ def round_trips(size: int) -> dict[str, float]:
     return rows
 
 
-def clip_accuracy(folder: Path = CLIP_FOLDER, renderings: int = 8, patches: int = 8) -> dict[str, float]:
-    """Zero-shot accuracy of a CLIP over the styles it was trained on: held-out pictures, held-out renderer settings.
+def clip_accuracy(
+    folder: Path = CLIP_FOLDER, renderings: int = 8, patches: int = 8, held_out: bool = True
+) -> dict[str, float]:
+    """Zero-shot accuracy of a CLIP over the styles it was trained on: held-out pictures, and renderer settings that the
+    guide's training never draws, or draws (`held_out` false).
 
     Class embeddings are the mean over each style's phrases. "patches" are random crops of 5 to 30 % of the area.
     """
@@ -70,7 +73,7 @@ def clip_accuracy(folder: Path = CLIP_FOLDER, renderings: int = 8, patches: int 
         for label, style in enumerate(known):
             for k in range(renderings if style != "photo" else 1):
                 rng = np.random.default_rng([number, label, k])
-                rendered = styles.render(source, style, rng, held_out=True)
+                rendered = styles.render(source, style, rng, held_out)
                 picture = torch.from_numpy(rendered.transpose(2, 0, 1).copy())[None] * 2 - 1
                 size = clip.image_size
                 whole = interpolate(picture, (size, size), mode="bilinear", antialias=True, align_corners=False)

@@ -36,11 +36,12 @@ def test_captions_use_known_words_and_fit_the_context(tmp_path):
     reason="Debian's lomiri-wallpapers-16.04 is needed, for training alone",
 )
 def test_a_pool_repeats_and_holds_no_photo_label():
-    first, second = pool._chunk((0, 3)), pool._chunk((0, 3))
+    first, second = pool._chunk((0, 3, False)), pool._chunk((0, 3, False))
     assert np.array_equal(first[1], second[1]) and np.array_equal(first[2], second[2])
     assert first[1].shape == (pool.CHUNK, 2, 128, 128, 3)
     assert first[2].min() >= 1 and first[2].max() < len(STYLES)
-    assert not np.array_equal(first[1], pool._chunk((1, 3))[1])
+    assert not np.array_equal(first[1], pool._chunk((1, 3, False))[1])
+    assert not np.array_equal(first[1], pool._chunk((0, 3, True))[1])
 
 
 @pytest.mark.parametrize("t", [1, 400])

@@ -1,7 +1,9 @@
 """`python -m tools.evaluation confirm`: the runs of docs/evaluation.md with the built-in models.
 
 screening and confirm are sweeps that go on where they were stopped; full and large check the finalist at the default
-settings and at 128 px; why and judge measure the anchors and the judge. `--docs` puts what came into the page.
+settings and at 128 px; stable and anchors ask for the worth of stable guidance, and of the anchors under it; stability
+and sensitivity measure damage on photos that no tuning saw; why and judge measure the anchors and the judge. `--docs`
+puts what came into the page.
 """
 
 from __future__ import annotations
@@ -53,23 +55,29 @@ def stable(rows: list[dict]) -> str:
     measures = {"clipped": max, "glitter": max, "ssim": min, "gradient": min, "probability": min}
     lines = ["| guidance | phrase | burned out | glitter | SSIM | gradient correlation | style probability |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
-    for method, prompt in sorted({(row["method"], row["prompt"]) for row in rows}):
-        its = [row for row in rows if (row["method"], row["prompt"]) == (method, prompt)]
-        cells = []
-        for name, worst in measures.items():
-            values = [row[name] for row in its]
-            cells.append(f"{statistics.mean(values):.3f} ({worst(values):.3f})")
-        lines.append(f"| {method} | {prompt} | {' | '.join(cells)} |")
-    pictures = len({row["picture"] for row in rows})
-    return "\n".join([*lines, "", f"Means (worst) over {pictures} photos; {rows[0]['clip_dtype']} CLIP."])
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    for prompt in (None, *dict.fromkeys(row["prompt"] for row in rows)):
+        for method in methods:
+            its = [row for row in rows if row["method"] == method and prompt in (None, row["prompt"])]
+            cells = []
+            for name, worst in measures.items():
+                values = [row[name] for row in its]
+                cells.append(f"{statistics.mean(values):.3f} ({worst(values):.3f})")
+            lines.append(f"| {method} | {prompt or 'all'} | {' | '.join(cells)} |")
+    edits, pictures = len(rows) // len(methods), len({row["picture"] for row in rows})
+    told = f"Means (worst) over {edits} edits of {pictures} photos; {rows[0]['clip_dtype']} CLIP."
+    return "\n".join([*lines, "", told])
 
 
 def judged() -> str:
     """Markdown: how often guide and judge name the right style of held-out pictures."""
-    lines = ["| zero-shot style accuracy, 12 classes | unseen pictures | unseen patches |", "| --- | --- | --- |"]
+    lines = ["| zero-shot style accuracy | renderers' settings | unseen pictures | unseen patches |"]
+    lines += ["| --- | --- | --- | --- |"]
     for name, folder in (("the guiding CLIP", GUIDE), ("the judging CLIP", protocol.JUDGE)):
-        accuracy = clip_accuracy(folder)
-        lines.append(f"| {name} | {100 * accuracy['pictures']:.1f} % | {100 * accuracy['patches']:.1f} % |")
+        for held_out in (False, True):
+            accuracy = clip_accuracy(folder, held_out=held_out)
+            shares = " | ".join(f"{100 * accuracy[kind]:.1f} %" for kind in ("pictures", "patches"))
+            lines.append(f"| {name} | {'the judge' if held_out else 'the guide'}'s | {shares} |")
     return "\n".join(lines)
 
 
@@ -77,8 +85,8 @@ def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
     """Tables, curves and sheets of a confirming run."""
     there = {row["picture"] for row in rows}
     shown = [name for name in protocol.SHOWN if name in there]
-    primary = (protocol.FINALIST.name, "ssim") if name == "confirm" else None
-    write_report(rows, folder, "random", primary=primary, shown=shown)
+    primary = {"confirm": (protocol.FINALIST.name, "ssim"), "stable": ("now", "ssim")}.get(name)
+    write_report(rows, folder, "before" if name == "stable" else "random", primary=primary, shown=shown)
     print((folder / "summary.md").read_text(encoding="utf-8"))
     if docs:
         _, _, text = (folder / "summary.md").read_text(encoding="utf-8").partition("\n")  # without its title
@@ -90,7 +98,7 @@ def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.evaluation", description=__doc__)
-    parser.add_argument("what", choices=(*protocol.PLANS, "why", "judge"))
+    parser.add_argument("what", choices=(*protocol.PLANS, "sensitivity", "why", "judge"))
     parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of the runs; they go on there")
     parser.add_argument("--quick", action="store_true", help="a few small edits, to see that all works")
     parser.add_argument("--docs", action="store_true", help="put tables and figures into docs/evaluation.md")
@@ -105,6 +113,11 @@ def main() -> None:
         drawn = why.figure(folder)
         if args.docs:
             shutil.copy(drawn, PAGE.with_name("evaluation_anchors.png"))
+    elif args.what == "sensitivity":
+        rows = []
+        for size, plan in protocol.sensitivity(folder).items():
+            rows += sweep(f"{size} px", plan, folder / size, args.workers, args.batch)
+        text = stable(rows)
     else:
         plan = protocol.PLANS[args.what](folder)
         rows = sweep(args.what, protocol.quick(plan) if args.quick else plan, folder, args.workers, args.batch)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from qs_core.host import choose_device
 from qs_core.precision import computes
-from qs_evaluate import Judge, Method, Plan
+from qs_core.settings import OPTIONS
+from qs_evaluate import SWEEPS, Judge, Method, Plan
 
+from ..data.styles import STYLES
 from .pictures import write
 from .variants import Content, Study
 
@@ -180,17 +182,54 @@ def confirm(folder: Path) -> Plan:
 BEFORE = {"trust_radius": 0.0, "clip_directional": 7000.0, "clip_global": 2500.0, "contrastive": 300.0}
 BEFORE |= {"mse": 4000.0, "mse_chroma": 1.0, "range": 50.0}
 STABILITY_PROMPTS = ("a sketch with crayon", "golden")
+SENSITIVE = ("obama", "lion", "garden")  # a face, an animal, a plant
+
+
+GUIDANCE = (Method("before", BEFORE), Method("now"))
+APART = 8  # a style's photos of the bench are that far apart in the sorted list of 24
+
+
+def unseen(folder: Path) -> dict[str, str]:
+    """The photos in the folder `unseen` beside the run's: `python -m tools.evaluation.unseen` fetches them."""
+    found = {photo.stem: str(photo) for photo in sorted((folder.parent / "unseen").glob("*.png"))}
+    if not found:
+        raise SystemExit(f"{folder.parent / 'unseen'} holds no photos: python -m tools.evaluation.unseen fetches them.")
+    return found
 
 
 def stability(folder: Path) -> Plan:
-    """Guidance before the trust region and now, on photos that no tuning saw, at 128 px by the defaults.
+    """Guidance before the trust region and now, at 128 px by the defaults: each style on three of the unseen photos."""
+    sources = unseen(folder)
+    names, prompts = list(sources), tuple(style.phrases[0] for name, style in STYLES.items() if name != "photo")
+    tried = {prompt: tuple(names[k % APART :: APART]) for k, prompt in enumerate(prompts)}
+    return Plan(sources, prompts, GUIDANCE, (1.0,), (0,), judge(), {"size": 128}, tried=tried)
 
-    The photos lie in the folder `unseen` beside the run's: `python -m tools.evaluation.unseen` fetches them.
-    """
-    photos = sorted((folder.parent / "unseen").glob("*.png"))
-    methods = (Method("before", BEFORE), Method("now"))
-    sources = {photo.stem: str(photo) for photo in photos}
-    return Plan(sources, STABILITY_PROMPTS, methods, (1.0,), (0,), judge(), {"size": 128})
+
+def sensitivity(folder: Path) -> dict[str, Plan]:
+    """The defaults against other weights, steps and sizes, on three of the unseen photos."""
+    sources = {name: path for name, path in unseen(folder).items() if name in SENSITIVE}
+    losses = {o.name: o.default for o in OPTIONS if o.kind == "weight"}
+    weights = [Method(f"weights x {k:g}", {name: k * value for name, value in losses.items()}) for k in (4, 0.25)]
+    steps = [Method(f"{n} steps", {"steps": str(n), "skip": n // 2}) for n in (25, 100)]
+    varied = {"128": (Method("as it is"), *weights, *steps), "64": (Method("64 px"),), "256": (Method("256 px"),)}
+    return {
+        size: Plan(sources, STABILITY_PROMPTS, methods, (1.0,), (0,), judge(), {"size": int(size)})
+        for size, methods in varied.items()
+    }
+
+
+def stable(folder: Path) -> Plan:
+    """Guidance before the trust region and now, on the held-out pictures, swept over the dial of style."""
+    sources = write("held_out", folder / "originals")
+    settings = {**FULL, "crops": 16}
+    return Plan(sources, STABILITY_PROMPTS, GUIDANCE, SWEEPS["style"], (0,), judge(), settings, sweep="style")
+
+
+def anchors(folder: Path) -> Plan:
+    """The paper's selections against random under stable guidance, on the held-out pictures."""
+    sources = write("held_out", folder / "originals")
+    methods, settings = (RANDOM, GLOBAL, LOCAL, LOCAL_GLOBAL), reduced(REDUCED)
+    return Plan(sources, STABILITY_PROMPTS, methods, SWEEPS["style"], (0,), judge(), settings, sweep="style")
 
 
 def _check(settings: dict, folder: Path) -> Plan:
@@ -205,6 +244,8 @@ PLANS: dict[str, Callable[[Path], Plan]] = {
     "second": second,
     "confirm": confirm,
     "stability": stability,
+    "stable": stable,
+    "anchors": anchors,
     "full": partial(_check, FULL),
     "large": lambda folder: _check(reduced(LARGE), folder),
 }

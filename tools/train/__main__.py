@@ -10,10 +10,38 @@ import torch
 from . import clip, pool, unet
 
 DEMO, JUDGE = Path("qs_core/demo"), Path("tools/evaluation")
+POOL = 32_000
 DEFAULTS = {
-    "unet": {"lr": 4e-4, "batch": 16, "steps": 6500, "seed": 0, "out": DEMO, "epsilon": 0.0, "replays": 1},
-    "clip": {"lr": 6e-4, "batch": 64, "steps": 6000, "seed": 0, "out": DEMO, "epsilon": 2.0, "replays": 3},
-    "judge": {"lr": 8e-4, "batch": 128, "steps": 2600, "seed": 1_000_000, "out": JUDGE, "epsilon": 0.0, "replays": 1},
+    "unet": {
+        "lr": 4e-4,
+        "batch": 16,
+        "steps": 6500,
+        "seed": 0,
+        "out": DEMO,
+        "epsilon": 0.0,
+        "replays": 1,
+        "pairs": POOL,
+    },
+    "clip": {
+        "lr": 6e-4,
+        "batch": 64,
+        "steps": 6000,
+        "seed": 0,
+        "out": DEMO,
+        "epsilon": 2.0,
+        "replays": 3,
+        "pairs": POOL,
+    },
+    "judge": {
+        "lr": 8e-4,
+        "batch": 128,
+        "steps": 2600,
+        "seed": 1_000_000,
+        "out": JUDGE,
+        "epsilon": 0.0,
+        "replays": 1,
+        "pairs": 12_000,
+    },
 }
 TRAINERS = {"clip": clip.train, "judge": partial(clip.train, name="judge"), "unet": unet.train}
 
@@ -28,7 +56,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help=f"folder that receives the models; by default {_each('out')}")
     parser.add_argument("--work", type=Path, default=Path(".train"), help="folder of the pool and the training state")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--pairs", type=int, default=32_000, help="pictures in the pool, each with one rendering")
+    parser.add_argument(
+        "--pairs", type=int, help=f"pictures of the pool, each with one rendering; by default {_each('pairs')}"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, help=f"by default {_each('steps')}")
     parser.add_argument("--batch", type=int, help=f"by default {_each('batch')}")
@@ -42,7 +72,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help=f"by default {_each('seed')}")
     parser.add_argument("--epsilon", type=float, help=f"L2 norm of the attacks on CLIP; by default {_each('epsilon')}")
     parser.add_argument("--replays", type=int, help=f"steps on each batch of a CLIP; by default {_each('replays')}")
-    parser.add_argument("--init", type=Path, help="folder of an earlier CLIP whose picture tower training begins with")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help="folder of earlier models: the U-Net, or the CLIP's picture tower, that training begins with",
+    )
     parser.add_argument("--report", type=int, default=100)
     parser.add_argument("--save", type=int, default=1000)
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
@@ -54,12 +88,15 @@ def main() -> None:
     args = _arguments()
     if args.threads:
         torch.set_num_threads(args.threads)
-    pool.make_pool(args.work, args.pairs, args.workers, args.seed or 0)
     given = {key: value for key, value in vars(args).items() if value is not None}
-    for name in {"pool": (), "all": ("clip", "unet")}.get(args.what, (args.what,)):
-        chosen = argparse.Namespace(**{**DEFAULTS[name], **given})
-        chosen.out.mkdir(parents=True, exist_ok=True)
-        TRAINERS[name](chosen)
+    for name in {"pool": ("clip",), "all": ("clip", "unet")}.get(args.what, (args.what,)):
+        chosen = argparse.Namespace(**{"init": None, **DEFAULTS[name], **given})
+        held_out = name == "judge"  # it sees other settings of the renderers than the guide, and judges by other edges
+        chosen.work = args.work / "held_out" if held_out else args.work
+        pool.make_pool(chosen.work, chosen.pairs, chosen.workers, args.seed or 0, held_out)
+        if args.what != "pool":
+            chosen.out.mkdir(parents=True, exist_ok=True)
+            TRAINERS[name](chosen)
 
 
 if __name__ == "__main__":

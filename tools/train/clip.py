@@ -215,7 +215,7 @@ def _unit(x: Tensor) -> Tensor:
 
 def _start_from(folder: Path, model: open_clip.model.CLIP) -> None:
     """Take the picture tower of an earlier training: it knows edges and textures whatever the styles are."""
-    state = load_file(folder / "open_clip_model.safetensors")
+    state = load_file(folder / "clip" / "open_clip_model.safetensors")
     own = {name.removeprefix("visual."): w.float() for name, w in state.items() if name.startswith("visual.")}
     model.visual.load_state_dict(own)
 

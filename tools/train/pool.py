@@ -79,24 +79,27 @@ def _source(pictures: list[np.ndarray], weights: np.ndarray, rng: np.random.Gene
     return _jitter(picture[:, ::-1] if rng.random() < 0.5 else picture, rng)
 
 
-def _chunk(job: tuple[int, int]) -> tuple[int, np.ndarray, np.ndarray]:
-    """One chunk of pairs (CHUNK, 2, 128, 128, 3) uint8 and their style indices; a pure function of (seed, number)."""
-    seed, number = job
+def _chunk(job: tuple[int, int, bool]) -> tuple[int, np.ndarray, np.ndarray]:
+    """One chunk of pairs (CHUNK, 2, 128, 128, 3) uint8 and their style indices; a pure function of the job."""
+    seed, number, held_out = job
     rng = np.random.default_rng([seed, number])
     pictures, weights = _photos()
     names = [name for name in styles.STYLES if name != "photo"]
     pairs, labels = np.empty((CHUNK, 2, SIZE, SIZE, 3), np.uint8), np.empty(CHUNK, np.int64)
     for k in range(CHUNK):
         source, style = _source(pictures, weights, rng), names[rng.integers(len(names))]
-        rendered = styles.render(source, style, rng)
+        rendered = styles.render(source, style, rng, held_out)
         pairs[k] = np.rint(255 * np.stack([source, rendered])).astype(np.uint8)
         labels[k] = list(styles.STYLES).index(style)
     return number, pairs, labels
 
 
-def make_pool(folder: Path, count: int, workers: int, seed: int = 0) -> None:
-    """Write `pairs.npy` (count, 2, 128, 128, 3) and `labels.npy` into the folder; a finished pool is left alone."""
-    wanted = {"count": count, "seed": seed}
+def make_pool(folder: Path, count: int, workers: int, seed: int = 0, held_out: bool = False) -> None:
+    """Write `pairs.npy` (count, 2, 128, 128, 3) and `labels.npy` into the folder; a finished pool is left alone.
+
+    `held_out` renders with the settings that the guide's training never draws.
+    """
+    wanted = {"count": count, "seed": seed, "held_out": held_out}
     note = folder / "pool.json"
     if note.exists() and json.loads(note.read_text()) == wanted:
         return
@@ -106,7 +109,7 @@ def make_pool(folder: Path, count: int, workers: int, seed: int = 0) -> None:
     labels = np.empty(count, np.int64)
     begun = time.time()
     with get_context("spawn").Pool(workers) as processes:
-        jobs = [(seed, number) for number in range(count // CHUNK)]
+        jobs = [(seed, number, held_out) for number in range(count // CHUNK)]
         for done, (number, chunk, chunk_labels) in enumerate(processes.imap_unordered(_chunk, jobs), 1):
             pairs[number * CHUNK : (number + 1) * CHUNK] = chunk
             labels[number * CHUNK : (number + 1) * CHUNK] = chunk_labels

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
@@ -144,6 +145,10 @@ def train(args) -> None:
     for module in (model.out[2], *(b.proj_out for b in model.modules() if hasattr(b, "proj_out"))):
         torch.nn.init.zeros_(module.weight)
         torch.nn.init.zeros_(module.bias)
+    if args.init:
+        model.load_state_dict(
+            {name: weight.float() for name, weight in load_file(args.init / "unet.safetensors").items()}
+        )
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=0.01, betas=(0.9, 0.99))
     state_file = args.work / "unet.state.pt"
