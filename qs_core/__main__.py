@@ -141,7 +141,13 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         dest="style_images",
         metavar="FILE",
     )
-    add("--style-weight", "one for each", action="append", type=float, dest="style_weights", metavar="W")
+    add(
+        "--style-weight",
+        "one for each style's picture or file; of a file also 0.4@300,0.3, which is 0.4 down to timestep 300, then 0.3",
+        action="append",
+        dest="style_weights",
+        metavar="W",
+    )
     add("--colour-transfer", "0 the photo's colours, 1 the style pictures'", type=float, metavar="C")
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
@@ -166,13 +172,6 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     _add_settings(stylize, add)
     group = _adder(stylize.add_argument_group("styles", "trained by finetune: an unguided walk, without CLIP"))
     group("--style-file", "a style's file; repeatable", action="append", dest="style_files", metavar="FILE")
-    group(
-        "--style-weight",
-        "one for each file: a number, or 0.4@300,0.3, which is 0.4 down to timestep 300, then 0.3",
-        action="append",
-        dest="style_weights",
-        metavar="W",
-    )
     group("--inversion", "respacing of the inversion; by default 10 points up to the style's noise", metavar="T:N")
     group("--points", "of the walk back (6)", type=int, metavar="N")
     group("--rounds", "pull an unseen picture into the network's domain before, 8 to 10 times", type=int, metavar="N")
@@ -363,6 +362,7 @@ def _run(arguments: list[str] | None) -> int:
         if "preset" in given:
             given = preset(given.pop("preset")) | given
         given |= _weighed(given)
+        given |= {"style_weights": _numbers(given["style_weights"])} if "style_weights" in given else {}
         if not {"prompts", "style_images"} & set(given):
             raise InputError(
                 'What shall it become? Give --prompt "a sketch with crayon", a --style-image, or a --preset.'
@@ -378,6 +378,13 @@ def _run(arguments: list[str] | None) -> int:
         return _tell(f"Out of memory ({str(error).splitlines()[0]}) Try a smaller --size, --crops or --count.", 1)
     except KeyboardInterrupt:
         return _tell("interrupted", 130)
+
+
+def _numbers(weights: list[str]) -> list[float]:
+    try:
+        return [float(weight) for weight in weights]
+    except ValueError:
+        raise InputError(f"--style-weight {' '.join(weights)}: of style pictures a number each is needed.") from None
 
 
 def _weighed(given: dict) -> dict:

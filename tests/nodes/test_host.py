@@ -18,6 +18,7 @@ def comfy(monkeypatch):
     modules = {name: ModuleType(name) for name in ("comfy", "comfy.model_management", "comfy.model_patcher")}
     modules |= {name: ModuleType(name) for name in ("comfy.utils", "folder_paths")}
     modules["folder_paths"].get_filename_list = lambda kind: []
+    modules["folder_paths"].get_folder_paths = lambda kind: [f"models/{kind}"]
     management = modules["comfy.model_management"]
     cpu = torch.device("cpu")
     management.get_torch_device = management.unet_offload_device = management.intermediate_device = lambda: cpu

@@ -78,14 +78,14 @@ def test_phrases_are_refused_before_clip_is_used(pack, input_error, inputs, mess
     ],
 )
 def test_steps_are_refused_before_the_first_is_taken(pack, input_error, model, photo, monkeypatch, inputs, message):
-    monkeypatch.setattr(pack.part("nodes.inversion"), "bring", lambda *_: pytest.fail("began"))
+    monkeypatch.setattr(pack.part("nodes.host").Loaded, "hold", lambda *_: pytest.fail("began"))
     with pytest.raises(input_error, match=message):
         pack("EncodeInvertDDIM", model=model, image=photo, size=32, **inputs)
 
 
 def test_crop_areas_are_refused_before_the_first_step(pack, input_error, invert, text, photo, monkeypatch):
     inversion = invert(photo)
-    monkeypatch.setattr(pack.part("nodes.sampling"), "bring", lambda *_: pytest.fail("began"))
+    monkeypatch.setattr(pack.part("nodes.host").Loaded, "hold", lambda *_: pytest.fail("began"))
     with pytest.raises(input_error, match="Crop area 0.5, 0.2: give a range"):
         pack("QSAttnGuidedSampler", inversion=inversion, text=text, crop_area_min=0.5, crop_area_max=0.2)
 

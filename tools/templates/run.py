@@ -49,7 +49,7 @@ def origins(node: Mapping, sources: Mapping[int, tuple[int, int]]) -> set[int]:
 
 def values(node: Mapping, cls: type) -> dict[str, object]:
     """The saved widget values by name; without the seed's control."""
-    named = zip(widgets(cls), node["widgets_values"], strict=True)
+    named = zip(widgets(cls), node["widgets_values"], strict=False)  # newer widgets are appended
     return {name: value for name, value in named if name}
 
 

@@ -364,12 +364,20 @@ def trained_style() -> Graph:
         )
         for k, strength in enumerate(strengths)
     ]
-    joined = results[0]
+    batches = [results[0]]
     for k, result in enumerate(results[1:]):
-        joined = put("ImageBatch", 1660, 80 + 120 * k, title=f"The first {k + 2}", image1=joined[0], image2=result[0])
+        both = {"image1": batches[-1][0], "image2": result[0]}
+        batches.append(put("ImageBatch", 1660, 80 + 120 * k, title=f"The first {k + 2}", **both))
     labels = "\n".join(f"strength {strength:g}" for strength in strengths)
     grid = put(
-        "QSCompareGrid", 1660, 340, images=joined[0], labels=labels, columns=2, source=photo[0], source_label="photo"
+        "QSCompareGrid",
+        1660,
+        340,
+        images=batches[-1][0],
+        labels=labels,
+        columns=2,
+        source=photo[0],
+        source_label="photo",
     )
     shown = graph.add(
         "SaveImage", (2040, 80), (560, 680), title="Compared", images=grid[0], filename_prefix="qs_trained_style"
@@ -377,7 +385,7 @@ def trained_style() -> Graph:
     graph.group("1 Photo, network and style", photo, model, style, color=GREEN)
     graph.group("2 To noise", inversion)
     graph.group("3 Back by the style, unguided", *results, color=YELLOW)
-    graph.group("4 Compared", *[grid, shown], color=GREEN)
+    graph.group("4 Compared", *batches[1:], grid, shown, color=GREEN)
     return graph
 
 
@@ -487,18 +495,19 @@ def style_picture() -> Graph:
         put("QSAttnGuidedSampler", 1280 + 400 * k, 80, title=name, inversion=inversion[0], text=style[0])
         for k, (name, style) in enumerate(zip(colours, styles, strict=True))
     ]
-    joined = put("ImageBatch", 2100, 80, title="Photo and painting", image1=photo[0], image2=painting[0])
+    batches = [put("ImageBatch", 2100, 80, title="Photo and painting", image1=photo[0], image2=painting[0])]
     for k, result in enumerate(results):
-        joined = put("ImageBatch", 2100, 200 + 120 * k, title=list(colours)[k], image1=joined[0], image2=result[0])
+        both = {"image1": batches[-1][0], "image2": result[0]}
+        batches.append(put("ImageBatch", 2100, 200 + 120 * k, title=list(colours)[k], **both))
     labels = "\n".join(["photo", "painting", *(name.lower() for name in colours)])
-    grid = put("QSCompareGrid", 2100, 460, images=joined[0], labels=labels, columns=2)
+    grid = put("QSCompareGrid", 2100, 460, images=batches[-1][0], labels=labels, columns=2)
     shown = graph.add(
         "SaveImage", (2460, 80), (620, 680), title="Compared", images=grid[0], filename_prefix="qs_style_picture"
     )
     graph.group("1 Pictures and networks", photo, painting, model, clip, color=GREEN)
     graph.group("2 To noise, and the style", inversion, *styles, color=PURPLE)
     graph.group("3 Back, in the new style", *results, color=YELLOW)
-    graph.group("4 Compared", joined, grid, shown, color=GREEN)
+    graph.group("4 Compared", *batches, grid, shown, color=GREEN)
     return graph
 
 
