@@ -189,8 +189,8 @@ class TestFile:
 
 class TestTraining:
     def test_the_loss_falls(self, begin, tmp_path):
-        losses = [done.losses["directional"] for done in run(begin(epochs=5), tmp_path / "s.safetensors")]
-        assert sum(losses[-2:]) < 0.8 * sum(losses[:2])
+        losses = [done.losses["directional"] for done in run(begin(epochs=10), tmp_path / "s.safetensors")]
+        assert sum(losses[-4:]) < 0.9 * sum(losses[:4])
 
     def test_cut_and_resumed_is_the_same(self, begin, base, trained, tmp_path):
         walk = run(begin("cut"), tmp_path / "cut.safetensors")
