@@ -477,37 +477,24 @@ def real_model() -> Graph:
 
 
 def style_picture() -> Graph:
-    """A painting's style on a face, in the photo's colours and in the painting's."""
-    graph = Graph("style_from_picture", "Style from a picture")
+    """A painting's style on a face."""
+    graph = Graph("style_from_picture", "Style from a picture", subject=("QSStylePicture", "QSAttnGuidedSampler"))
     put = partial(place, graph)
-    graph.note((40, 80), (400, 460), "How it works")
+    graph.note((40, 80), (360, 520), "How it works")
     photo = put("QSSampleImage", 500, 80, title="Photo", picture="astronaut")
     painting = put("QSSampleImage", 500, 240, title="Painting", picture="swirls")
-    model = put("LoadDiffusionModel", 500, 400)
-    clip = put("LoadOpenCLIP", 500, 780)
-    inversion = put("EncodeInvertDDIM", 880, 80, model=model[0], image=photo[0], steps=40, skip=20)
-    colours = {"The photo's colours": 0.0, "The painting's colours": 1.0}
-    styles = [
-        put("QSStylePicture", 880, 660 + 240 * k, title=name, clip=clip[0], image=painting[0], colour_transfer=share)
-        for k, (name, share) in enumerate(colours.items())
-    ]
-    results = [
-        put("QSAttnGuidedSampler", 1280 + 400 * k, 80, title=name, inversion=inversion[0], text=style[0])
-        for k, (name, style) in enumerate(zip(colours, styles, strict=True))
-    ]
-    batches = [put("ImageBatch", 2100, 80, title="Photo and painting", image1=photo[0], image2=painting[0])]
-    for k, result in enumerate(results):
-        both = {"image1": batches[-1][0], "image2": result[0]}
-        batches.append(put("ImageBatch", 2100, 200 + 120 * k, title=list(colours)[k], **both))
-    labels = "\n".join(["photo", "painting", *(name.lower() for name in colours)])
-    grid = put("QSCompareGrid", 2100, 460, images=batches[-1][0], labels=labels, columns=2)
-    shown = graph.add(
-        "SaveImage", (2460, 80), (620, 680), title="Compared", images=grid[0], filename_prefix="qs_style_picture"
+    model = put("LoadDiffusionModel", 860, 80)
+    inversion = put("EncodeInvertDDIM", 860, 400, model=model[0], image=photo[0], steps=40, skip=20)
+    clip = put("LoadOpenCLIP", 1220, 80)
+    style = put("QSStylePicture", 1220, 400, clip=clip[0], image=painting[0])
+    sampler = put("QSAttnGuidedSampler", 1600, 80, inversion=inversion[0], text=style[0])
+    after = graph.add(
+        "SaveImage", (2000, 80), PICTURE, title="Restyled", images=sampler[0], filename_prefix="qs_style_picture"
     )
-    graph.group("1 Pictures and networks", photo, painting, model, clip, color=GREEN)
-    graph.group("2 To noise, and the style", inversion, *styles, color=PURPLE)
-    graph.group("3 Back, in the new style", *results, color=YELLOW)
-    graph.group("4 Compared", *batches, grid, shown, color=GREEN)
+    graph.group("1 Photo and painting", photo, painting, color=GREEN)
+    graph.group("2 To noise", model, inversion)
+    graph.group("3 The painting's style", clip, style, color=PURPLE)
+    graph.group("4 Back, in that style", sampler, after, color=YELLOW)
     return graph
 
 
