@@ -10,6 +10,7 @@ from ..qs_core.blend import BlendMap
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
+from ..qs_core.tiles import tiled
 from ..qs_core.transfer import STARTS, Inversion, count_steps
 from .host import HOST, Loaded, bring
 from .images import from_image, from_mask
@@ -120,6 +121,16 @@ class EncodeInvertDDIM:
                     "equal sections such as 10,20 (few at the clean end, more at the noisy one). Empty: steps.",
                     advanced=True,
                 ),
+                "tile": whole(
+                    0,
+                    0,
+                    2048,
+                    "Pictures with a larger side are seen in overlapping windows of at most so many pixels, in the "
+                    "memory of one. 0: windows of the U-Net's usual size where the picture's short side is over 1.5 "
+                    "times that.",
+                    step=8,
+                    advanced=True,
+                ),
             },
         }
 
@@ -143,6 +154,7 @@ class EncodeInvertDDIM:
         preview_every: int,
         start_seed: int = DEFAULTS["seed"],
         spacing: str = "",
+        tile: int = 0,
     ):
         spacing, seeds = spacing.strip() or str(steps), batch_seeds(start_seed, len(image))
         stylizer = Stylizer(model.core, HOST, inversions=0)
@@ -150,9 +162,10 @@ class EncodeInvertDDIM:
         frame, source = prepared.frame, prepared.source
         total = count_steps(model.core.schedule(spacing), skip, start)
         bar = Bar(total, len(source), preview_every)
-        bring([model], model.core.walk_bytes(len(source), *source.shape[-2:]))
+        seen = tiled(model.core, tile or None, *source.shape[-2:])
+        bring([model], seen.walk_bytes(len(source), *source.shape[-2:]))
         inversion = complete(
-            stylizer.invert(source, spacing, skip, start, seeds),
+            stylizer.invert(source, spacing, skip, start, seeds, tile or None),
             lambda reached: bar(reached.rows, reached.number, lambda: frame.restore(reached.state)),
         )
         return (Inverted(inversion, prepared, model),)

@@ -164,6 +164,14 @@ class QSAttnGuidedSampler:
                     round=0.001,
                     advanced=True,
                 ),
+                "detail": number(
+                    DEFAULTS["detail"],
+                    0.0,
+                    2.0,
+                    0.05,
+                    "How much of the photo's fine structure, which the U-Net is too small to see, goes into a result "
+                    "of the original size: 0 none, 1 all of it.",
+                ),
             },
         }
 
@@ -228,19 +236,19 @@ def restyle(
     frames_every: int,
 ) -> list[Tensor]:
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
-    inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
+    inversion, frame = inverted.inversion, inverted.prepared.frame
     terms = [recipe.term(s, inversion, text) for recipe in recipes]
     needed = {id(loaded): loaded for loaded in (inverted.model, text.clip, *networks(recipes))}
-    bring(list(needed.values()), guidance_bytes(core, terms, s.through_unet, len(inverted), *inverted.size))
+    bring(list(needed.values()), guidance_bytes(inversion.model, terms, s.through_unet, len(inverted), *inverted.size))
     bar, films = Bar(inversion.start, len(inverted), preview_every), [[] for _ in range(len(inverted))]
     seeds = batch_seeds(seed, len(inverted))
-    for reached in Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
+    for reached in Stylizer(inverted.model.core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend):
         rows, number = reached.rows, reached.number
         bar(rows, number, lambda reached=reached: frame.restore(reached.picture))
         if number == 1:  # of a portion that begins anew as well
             films[rows] = [[] for _ in films[rows]]
         if reached.last or (frames_every and number % frames_every == 0):
-            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size)
+            shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size, s.detail)
             for film, picture in zip(films[rows], _image(shown), strict=True):
                 film.append(picture)
     return [torch.stack(film) for film in films]

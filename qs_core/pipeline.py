@@ -17,7 +17,8 @@ from .randomness import batch_seeds
 from .report import Log
 from .samplers import Step
 from .settings import Settings, make_terms
-from .stylizer import Stylizer, complete, default_size
+from .stylizer import Stylizer, complete
+from .tiles import default_size, tiled
 from .transfer import count_steps, step_function
 
 Tell = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
@@ -112,7 +113,6 @@ def _restyle(
     original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
     blend = prepared.blend(s.strength, _open_mask(mask, *original.shape[-2:]))
-    terms = make_terms(s, networks.model, networks.text, *prepared.source.shape[-2:], networks.of_losses)
     log = Log(s, load_seconds)
     sources = prepared.source.expand(len(seeds), -1, -1, -1)
 
@@ -120,16 +120,17 @@ def _restyle(
         if progress is not None:
             progress(stage, reached.number, reached.total, reached.step)
 
-    invert = stylizer.invert(sources, s.steps, s.skip, s.start, seeds)
+    invert = stylizer.invert(sources, s.steps, s.skip, s.start, seeds, s.tile)
     inversion = complete(invert, lambda reached: tell("inversion", reached))
     log.inverted()
+    terms = make_terms(s, inversion.model, networks.text, *prepared.source.shape[-2:], networks.of_losses)
     for reached in stylizer.guide(inversion, terms, s, seeds, blend):
         log.add(reached)
         tell("sampling", reached)
         if reached.last:
             shown = blend.shown(prepared.frame, s.output_size)
             report = log.report(inversion, networks.text.clip, reached, shown)
-            finished = prepared.finish(reached.picture, blend, s.output_size)
+            finished = prepared.finish(reached.picture, blend, s.output_size, s.detail)
             for picture, seed in zip(finished, seeds[reached.rows], strict=True):
                 yield Restyled(picture, number, seed, log.with_settings(report, seed))
 
@@ -141,7 +142,7 @@ def _refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> Non
     short = s.size or default_size(networks.model)
     fitted = {pictures.fitted_size(*size, short, networks.model.multiple, s.fit) for size in sizes}
     for size in fitted:
-        make_terms(s, networks.model, networks.text, *size, networks.of_losses)
+        make_terms(s, tiled(networks.model, s.tile, *size), networks.text, *size, networks.of_losses)
 
 
 def _match(masks: Sequence[Source], count: int) -> list[Source | None]:

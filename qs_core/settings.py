@@ -42,8 +42,10 @@ class Settings(LossSettings):
     clip: str = "demo"
     clip_pretrained: str | None = None
     size: int | None = None  # short side; the model's training size if None, three times that for the built-in one
+    tile: int | None = None  # longest side of the windows of a large picture; see `tiles.tiled`
     fit: str = "pad"
     output_size: str = "network"
+    detail: float = 0.0  # dial: the original's fine structure in a result of its size
     steps: str = "50"
     skip: int = 25
     start: str = "inverted"
@@ -78,14 +80,16 @@ class Settings(LossSettings):
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
-        for name in ("style", "content", "trust_radius"):
+        for name in ("style", "content", "trust_radius", "detail"):
             if not 0 <= getattr(self, name) < math.inf:  # false for NaN as well
                 raise InputError(f"{name} {getattr(self, name)}: a number from 0 on is needed.")
-        for name in ("count", "guidance_interval", "crop_chunk"):
+        for name in ("count", "guidance_interval", "crop_chunk", "tile"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed.")
         if self.output_size not in OUTPUT_SIZES:
             raise InputError(f"Output size {self.output_size!r} is unknown; choose one of {', '.join(OUTPUT_SIZES)}.")
+        if self.detail and self.output_size == "network":
+            raise InputError(f"detail {self.detail:g} needs a result of the original's size. Set output_size original.")
 
 
 def make_terms(

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from . import networks, pictures
 from .blend import BlendMap
+from .detail import add_detail
 from .features.weights import Announce
 from .guidance import BoundTerm, Guidance, bind
 from .host import LOCAL, Host
@@ -27,6 +28,7 @@ from .protocol import Model
 from .randomness import named
 from .samplers import Step
 from .settings import Settings
+from .tiles import default_size, tiled
 from .transfer import Inversion, begin, count_steps, restyle, step_function
 from .trust_region import TrustRegion
 
@@ -60,9 +62,16 @@ class Prepared:
             return BlendMap(strength, strength)
         return BlendMap(strength * mask, strength * pictures.fit_mask(mask, *self.fitting))
 
-    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str) -> Tensor:
-        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0."""
+    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str, detail: float = 0.0) -> Tensor:
+        """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0.
+
+        `detail` is how much fine structure of the original goes into a result of its size.
+        """
         result, fitted = self.frame.restore(drawn.detach(), output_size).float().cpu(), self.source
+        if detail and output_size == "original":
+            low = [self.frame.restore(picture).float().cpu() for picture in (drawn.detach(), self.source)]
+            original = self.frame.source(self.original * 2 - 1 if self.unit else self.original, fitted, output_size)
+            result = add_detail(result, *low, original, detail)
         if self.unit:
             result, fitted = ((result + 1) / 2).clamp(0, 1), (fitted + 1) / 2
         source = self.frame.source(self.original, fitted, output_size).clamp(0 if self.unit else -1, 1)
@@ -145,17 +154,24 @@ class Stylizer:
         return Prepared(original, source, frame, fitting, unit)
 
     def invert(
-        self, source: Tensor, spacing: str, skip: int, start: str, seeds: Sequence[int]
+        self,
+        source: Tensor,
+        spacing: str,
+        skip: int,
+        start: str,
+        seeds: Sequence[int],
+        tile: int | None = None,
     ) -> Generator[Progress, None, Inversion]:
         """Walk to the noisy states where sampling begins. A picture that stands twice, or is cached, is walked once.
 
-        The `rows` of the progress count the pictures that are walked.
+        The `rows` of the progress count the pictures that are walked. Large pictures are seen in windows, by `tiled`;
+        so they are on the way back, as the inversion has the model.
         """
-        model, schedule = self.model, self.model.schedule(spacing)
+        model, schedule = tiled(self.model, tile, *source.shape[-2:]), self.model.schedule(spacing)
         total = count_steps(schedule, skip, start)
         keys = [(b,) for b in range(len(source))]
         if self.inversions and start != "noised":
-            keys = [(_digest(one), id(model), spacing, skip, start) for one in source]
+            keys = [(_digest(one), id(self.model), tile, spacing, skip, start) for one in source]
         known = {key: self._cache[key] for key in keys if key in self._cache}
         fresh = [b for b, key in enumerate(keys) if key not in known and key not in keys[:b]]
 
@@ -222,11 +238,6 @@ def guidance_bytes(model: Model, terms: Sequence[Term], through_unet: bool, batc
     """
     graph = model.graph_bytes(batch, height, width) if through_unet else model.walk_bytes(batch, height, width)
     return graph + max((term.loss.graph_bytes(model, batch, height, width) for term in terms if term.active), default=0)
-
-
-def default_size(model: Model) -> int:
-    """The short side when none is given: the training size; three times that for the small built-in network."""
-    return model.image_size * (3 if model.image_size <= 64 else 1)
 
 
 def _digest(picture: Tensor) -> tuple:
