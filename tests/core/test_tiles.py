@@ -8,7 +8,6 @@ from qs_core.errors import InputError
 from qs_core.losses.base import View
 from qs_core.losses.contrastive import Contrastive, Windowed
 from qs_core.randomness import seeded
-from qs_core.settings import Settings
 from qs_core.stylizer import Stylizer, complete
 from qs_core.tiles import Tiled, default_size, tiled
 from tests.core.test_codec import Halved
@@ -84,22 +83,3 @@ def test_the_contrastive_loss_of_windows_is_their_mean(learned, picture):
 def test_a_model_of_other_states_is_refused(calm):
     with pytest.raises(InputError, match="cannot be tiled"):
         complete(Stylizer(Halved(calm.network)).invert(torch.zeros(1, 3, 64, 64), "50", 44, "inverted", [0], 32))
-
-
-def across_borders(change: torch.Tensor, windows) -> float:
-    """The mean step from pixel to pixel at the windows' inner borders, beside that of all places."""
-    step = (change[..., 1:] - change[..., :-1]).abs().mean((0, 1, 2))
-    edges = {end for w in windows for end in (w.place[-1].start, w.place[-1].stop)} - {0, change.shape[-1]}
-    return float(step[[edge - 1 for edge in edges]].mean() / step.mean())
-
-
-@pytest.mark.slow
-def test_no_seam_shows(picture):
-    """What the walk changes of a picture is as smooth at the windows' borders as elsewhere."""
-    stylizer = Stylizer()
-    settings = Settings("water painting", steps="10", skip=5, tile=64, device="cpu")
-    stylizer.load(settings)
-    prepared = stylizer.prepare(picture(1, height=160, width=160), None, "pad")
-    inversion = complete(stylizer.invert(prepared.source, "10", 5, "inverted", [0], 64))
-    drawn = complete(stylizer.guide(inversion, (), settings, [0], prepared.blend(1.0)))
-    assert 0.95 < across_borders(drawn - prepared.source, inversion.model.windows(160, 160)) < 1.05
