@@ -1,11 +1,12 @@
 """Detail of the original: a photo's fine structure in a restyled picture that was drawn at a smaller size.
 
 The finest band of the photo's Laplacian pyramid (Burt & Adelson 1983), what its small copy does not hold, is added to
-the enlarged result. How strongly, each colour says place by place: by the slope of the guided filter (He, Sun & Tang
-2010), fitted at the small size as in the fast guided filter (arXiv 1505.00996). So detail has the style's contrast.
+the enlarged result. How strongly, the style says place by place: by the slopes of the guided filter with a guide of
+colours (He, Sun & Tang 2010), fitted at the small size as in the fast guided filter (arXiv 1505.00996).
 """
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
@@ -14,7 +15,6 @@ from .pictures import resize
 RADIUS = 4  # pixels of the drawn picture around each, in which the slope is fitted
 RIDGE = 0.02  # of [-1, 1], squared the ridge that draws the slope to 1 where the photo is flat
 STEEPEST = 2.0
-LUMA = (0.299, 0.587, 0.114)  # Rec. 601
 
 
 def add_detail(result: Tensor, drawn: Tensor, fitted: Tensor, original: Tensor, amount: float) -> Tensor:
@@ -24,24 +24,24 @@ def add_detail(result: Tensor, drawn: Tensor, fitted: Tensor, original: Tensor, 
     size = original.shape[-2:]
     if not amount or tuple(drawn.shape[-2:]) == tuple(size):
         return result
-    band = _luma(original) - resize(_luma(fitted), size)
-    slope = interpolate(_slope(_luma(fitted), drawn), size, mode="bilinear", align_corners=False)
-    return result + amount * slope * band
+    band, detailed = original - resize(fitted, size), []
+    for channel, slope in zip(result.split(1, dim=1), _slopes(fitted, drawn), strict=True):
+        slope = interpolate(slope, size, mode="bilinear", align_corners=False)
+        detailed.append(channel + amount * (slope * band).sum(1, keepdim=True))
+    return torch.cat(detailed, dim=1)
 
 
-def _slope(guide: Tensor, target: Tensor) -> Tensor:
-    """(B, 3, h, w) of the best fit target ≈ slope·guide + offset around each place: (cov + ε) / (var + ε)."""
+def _slopes(guide: Tensor, target: Tensor) -> list[Tensor]:
+    """For each channel of the target the slope (B, 3, h, w) of its best fit by the guide's colours around each place:
+    (Σ + ε)⁻¹(cov + ε·e), e the channel's own unit vector."""
 
     def mean(x: Tensor) -> Tensor:
         return avg_pool2d(x, 2 * RADIUS + 1, stride=1, padding=RADIUS, count_include_pad=False)
 
-    centre, ridge = mean(guide), RIDGE**2
-    covariance = mean(guide * target) - centre * mean(target)
-    variance = mean(guide * guide) - centre * centre
-    return mean(((covariance + ridge) / (variance + ridge)).clamp(-STEEPEST, STEEPEST))
+    def covariances(other: Tensor) -> Tensor:
+        rows = [mean(one * other) - mean(one) * mean(other) for one in guide.split(1, dim=1)]
+        return rearrange(torch.stack(rows), "g b t h w -> b h w g t")
 
-
-def _luma(picture: Tensor) -> Tensor:
-    """(B, 1, H, W)"""
-    weights = torch.tensor(LUMA, dtype=picture.dtype, device=picture.device)
-    return (picture * weights[:, None, None]).sum(1, keepdim=True)
+    ridge = RIDGE**2 * torch.eye(3, device=guide.device)
+    solved = torch.linalg.solve(covariances(guide) + ridge, covariances(target) + ridge)
+    return [mean(its.clamp(-STEEPEST, STEEPEST)) for its in rearrange(solved, "b h w g t -> t b g h w")]
