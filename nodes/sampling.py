@@ -171,6 +171,7 @@ class QSAttnGuidedSampler:
                     0.05,
                     "How much of the photo's fine structure, which the U-Net is too small to see, goes into a result "
                     "of the original size: 0 none, 1 all of it.",
+                    advanced=True,
                 ),
             },
         }
