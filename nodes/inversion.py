@@ -12,6 +12,7 @@ from ..qs_core.pictures import Frame
 from ..qs_core.randomness import batch_seeds
 from ..qs_core.schedule import make_schedule
 from ..qs_core.stylizer import Prepared, Stylizer, complete
+from ..qs_core.tiles import tiled
 from ..qs_core.transfer import STARTS, Inversion, count_steps
 from .attentive import attentive
 from .host import HOST, Loaded
@@ -138,6 +139,16 @@ class EncodeInvertDDIM:
                     placeholder="empty: as steps says; else e.g. ddim50",
                     advanced=True,
                 ),
+                "tile": whole(
+                    0,
+                    0,
+                    2048,
+                    "Pictures with a larger side are seen in overlapping windows of at most so many pixels, in the "
+                    "memory of one. 0: windows of the U-Net's usual size where the picture's short side is over 1.5 "
+                    "times that.",
+                    step=8,
+                    advanced=True,
+                ),
             },
         }
 
@@ -159,6 +170,7 @@ class EncodeInvertDDIM:
         preview_every: int,
         start_seed: int = DEFAULTS["seed"],
         spacing: str = "",
+        tile: int = 0,
     ):
         spacing, seeds = spacing.strip() or str(steps), batch_seeds(start_seed, len(image))
         stylizer = Stylizer(model.core, HOST, inversions=0)
@@ -170,14 +182,15 @@ class EncodeInvertDDIM:
         bar = Bar(total, len(source), preview_every)
 
         size = tuple(source.shape[-2:])
-        need = partial(model.core.walk_bytes, height=size[0], width=size[1])
+        seen = tiled(model.core, tile or None, *size)
+        need = partial(seen.walk_bytes, height=size[0], width=size[1])
 
         def look(state: Tensor) -> Tensor | None:
             shown = model.preview(state)
             return None if shown is None else frame.restore(shown)
 
         def walk() -> Inversion:
-            walked = stylizer.invert(source, spacing, skip, start, seeds)
+            walked = stylizer.invert(source, spacing, skip, start, seeds, tile or None)
             return complete(
                 attentive(walked, HOST, "Invert Image", (len(source), *size), need),
                 lambda reached: bar(reached.rows, reached.number, lambda: look(reached.step.x)),

@@ -191,6 +191,14 @@ class QSAttnGuidedSampler:
                     100,
                     "Begin anew with other noise, at most so often, where colours leave the range, as DiffuseIT does. "
                     "With start noised alone.",
+                ),
+                "detail": number(
+                    DEFAULTS["detail"],
+                    0.0,
+                    2.0,
+                    0.05,
+                    "How much of the photo's fine structure, which the U-Net is too small to see, goes into a result "
+                    "of the original size: 0 none, 1 all of it.",
                     advanced=True,
                 ),
             },
@@ -254,12 +262,14 @@ def restyle(
     frames_every: int,
 ) -> list[Tensor]:
     """A film (frames, H, W, 3) for each picture, the result last, in as few passes as memory allows."""
-    inversion, frame, core = inverted.inversion, inverted.prepared.frame, inverted.model.core
+    inversion, frame = inverted.inversion, inverted.prepared.frame
     terms = [recipe.term(s, inversion, text) for recipe in recipes]
     others = {id(loaded): loaded for loaded in (text.clip, *networks(recipes))}
     steps = walk_length(inversion.start, s.first_step_repeats)
     bar, films = Bar(steps, len(inverted), preview_every), [[] for _ in range(len(inverted))]
-    need = partial(guidance_bytes, core, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1])
+    need = partial(
+        guidance_bytes, inversion.model, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1]
+    )
     seeds, ratios = batch_seeds(seed, len(inverted)), {}
 
     def look(reached: Progress) -> Tensor | None:
@@ -277,7 +287,9 @@ def restyle(
                 ratios[rows.start, number] = reached.step.ratio
             if reached.last or (frames_every and number % frames_every == 0):
                 colours = text.direction.colours(s.colour_transfer)
-                shown = inverted.prepared.part(rows).finish(reached.picture, blend.part(rows), s.output_size, colours)
+                shown = inverted.prepared.part(rows).finish(
+                    reached.picture, blend.part(rows), s.output_size, colours, s.detail
+                )
                 for film, picture in zip(films[rows], _image(shown), strict=True):
                     film.append(picture)
 

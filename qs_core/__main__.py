@@ -87,6 +87,13 @@ def _program() -> str:
     return name if name.startswith("qs-style") else "python -m qs_core"
 
 
+def _tile(text: str) -> int | None:
+    try:
+        return None if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give auto or a number of pixels") from None
+
+
 def _sha256(text: str) -> str:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise argparse.ArgumentTypeError(f"{text[:70]!r}: give 64 hexadecimal digits")
@@ -153,6 +160,12 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
     add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
     add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
+    add(
+        "--detail",
+        "dial: fine structure of the original in a result of its size, 0 to 1",
+        type=float,
+        metavar="D",
+    )
     add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
     add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
     add("--style", "dial: how strongly the style pulls", type=float, metavar="S")
@@ -241,6 +254,12 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     add("--clip", "demo, or an open_clip model", metavar="demo|NAME")
     add("--clip-pretrained", "that model's weights", metavar="TAG|FILE")
     add("--size", "short side in pixels; by default the model's own, 192 for demo", type=int, metavar="N")
+    add(
+        "--tile",
+        "see large pictures in windows of N pixels; auto: from 1.5 times the model's size on",
+        type=_tile,
+        metavar="auto|N",
+    )
     add("--fit", "how both sides get to the multiples that the U-Net needs", choices=pictures.FITS)
     add("--steps", "respacing of the 1000 steps: 50, ddim50 or 10,20", metavar="N")
     add("--skip", "steps left out at the noisy end; fewer changes more", type=int, metavar="N")

@@ -31,6 +31,7 @@ class DiffusionModel:
     name: str = ""
     guessed: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = ()  # what was chosen in the file
+    tileable = True
     source: Path | None = None  # the file
 
     @property

@@ -185,7 +185,7 @@ class Frame:
             return picture
         if output_size != "original":
             raise InputError(f"Output size {output_size!r} is unknown; choose network or original.")
-        return _resize(picture, self._inside() if self.cropped else self.original)
+        return resize(picture, self._inside() if self.cropped else self.original)
 
     def source(self, original: Tensor, fitted: Tensor, output_size: str = "network") -> Tensor:
         """What `restore` should give where nothing changed: the original itself wherever it has that size.
@@ -198,7 +198,7 @@ class Frame:
         if not self.cropped:
             return original
         top, left, height, width = self.kept
-        return _resize(original[..., top : top + height, left : left + width], self._inside())
+        return resize(original[..., top : top + height, left : left + width], self._inside())
 
     def _inside(self) -> tuple[int, int]:
         """The size of a cropped picture, scaled until it touches the original's sides from within."""
@@ -238,7 +238,7 @@ def fit(picture: Tensor, size: int | None, multiple: int, mode: str = "pad") -> 
     fitted_size(height, width, size, multiple, mode)
     if not torch.isfinite(picture).all():
         raise InputError("The picture holds NaN or infinity. Look at the step that made it.")
-    resized = _resize(picture, _scaled(height, width, size))
+    resized = resize(picture, _scaled(height, width, size))
     return _pad(resized, multiple, (height, width)) if mode == "pad" else _crop(resized, multiple, (height, width))
 
 
@@ -315,7 +315,8 @@ def _crop(picture: Tensor, multiple: int, original: tuple[int, int]) -> tuple[Te
     return picture[..., top : top + height, left : left + width], frame
 
 
-def _resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture in [-1, 1] at a size (height, width), bicubic and antialiased; itself where it has it."""
     if tuple(picture.shape[-2:]) == tuple(size):
         return picture
     return interpolate(picture, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)

@@ -14,11 +14,13 @@ from .features.weights import Announce
 from .losses.base import Term
 from .modes import each_in_plain_mode
 from .networks import Networks, load
+from .protocol import Model
 from .randomness import batch_seeds
 from .report import Log
 from .samplers import Step
 from .settings import Settings, make_terms
-from .stylizer import Stylizer, complete, default_size, require_restarts
+from .stylizer import Stylizer, complete, require_restarts
+from .tiles import default_size, tiled
 from .transfer import count_steps, step_function
 
 Tell = Callable[[str, int, int, Step], None]  # stage, steps done, steps in all, the step
@@ -114,7 +116,6 @@ def restyle_one(
     original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
     blend = prepared.blend(s.strength, open_mask(mask, *original.shape[-2:]))
-    terms = _terms(s, networks, *prepared.source.shape[-2:])
     log = Log(s, load_seconds)
     sources = prepared.source.expand(len(seeds), -1, -1, -1)
 
@@ -122,16 +123,19 @@ def restyle_one(
         if progress is not None:
             progress(stage, reached.number, reached.total, reached.step)
 
-    invert = stylizer.invert(sources, s.steps, s.skip, s.start, seeds)
+    invert = stylizer.invert(sources, s.steps, s.skip, s.start, seeds, s.tile)
     inversion = complete(invert, lambda reached: tell("inversion", reached))
     log.inverted()
+    terms = _terms(s, networks, inversion.model, *prepared.source.shape[-2:])
     for reached in stylizer.guide(inversion, terms, s, seeds, blend):
         log.add(reached)
         tell("sampling", reached)
         if reached.last:
             shown = blend.shown(prepared.frame, s.output_size)
             report = log.report(inversion, networks.text.clip, reached, shown)
-            finished = prepared.finish(reached.picture, blend, s.output_size, networks.text.colours(s.colour_transfer))
+            finished = prepared.finish(
+                reached.picture, blend, s.output_size, networks.text.colours(s.colour_transfer), s.detail
+            )
             for picture, seed in zip(finished, seeds[reached.rows], strict=True):
                 yield Restyled(picture, number, seed, log.with_settings(report, seed))
 
@@ -143,13 +147,13 @@ def refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> None
     short = s.size or default_size(networks.model)
     fitted = {pictures.fitted_size(*size, short, networks.model.multiple, s.fit) for size in sizes}
     for size in fitted:
-        terms = _terms(s, networks, *size)
+        terms = _terms(s, networks, tiled(networks.model, s.tile, *size), *size)
         if s.restarts:
             require_restarts(s.start == "noised", terms)
 
 
-def _terms(s: Settings, networks: Networks, height: int, width: int) -> tuple[Term, ...]:
-    return make_terms(s, networks.model, networks.text, height, width, networks.of_losses, networks.more)
+def _terms(s: Settings, networks: Networks, model: Model, height: int, width: int) -> tuple[Term, ...]:
+    return make_terms(s, model, networks.text, height, width, networks.of_losses, networks.more)
 
 
 def take_masks(masks: Sequence[Source], count: int) -> list[Source | None]:

@@ -44,6 +44,7 @@ class Model(Protocol):
     image_size: int  # short side of the training pictures
     multiple: int  # both sides of a picture must be multiples of it
     device: torch.device
+    tileable: bool  # whether states are pictures, which windows can be cut from
 
     def schedule(self, spacing: str) -> Schedule:
         """The model's own noise schedule, respaced."""

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from .features.clip import CLIP
-from .losses.contrastive import BoundContrastive
+from .losses.contrastive import BoundContrastive, BoundWindows
 from .settings import Settings
 from .stylizer import Progress
 from .transfer import Inversion
 
 VERSION = "0.1.0"
+CONTRASTIVE = BoundContrastive, BoundWindows
 
 
 class Log:
@@ -65,7 +66,7 @@ class Log:
             "versions": versions(),
             "seconds": {name: round(value, 4) for name, value in seconds.items()},
             "peak_memory_bytes": peak_memory(inversion.model.device),
-            "anchors": next((b.loss.describe() for b in reached.terms if isinstance(b.loss, BoundContrastive)), []),
+            "anchors": next((b.loss.describe() for b in reached.terms if isinstance(b.loss, CONTRASTIVE)), []),
             "losses": [
                 {name: [round(v, 6) for v in values.tolist()] for name, values in row.items()} for row in self.taken
             ],

@@ -47,8 +47,10 @@ class Settings(LossSettings):
     clip_pretrained: str | None = None
     more_clips: tuple[str, ...] = ()  # further ones that guide as well, as the first: NAME or NAME,WEIGHTS
     size: int | None = None  # short side; the model's training size if None, three times that for the built-in one
+    tile: int | None = None  # longest side of the windows of a large picture; see `tiles.tiled`
     fit: str = "pad"
     output_size: str = "network"
+    detail: float = 0.0  # dial: the original's fine structure in a result of its size
     steps: str = "50"
     skip: int = 25
     start: str = "inverted"
@@ -96,14 +98,16 @@ class Settings(LossSettings):
         give("more_clips", values.phrases(self.more_clips))
         if self.restarts < 0:
             raise InputError(f"restarts {self.restarts}: 0 or more are needed.")
-        for name in ("style", "content", "trust_radius", "restart_above"):
+        for name in ("style", "content", "trust_radius", "restart_above", "detail"):
             if not 0 <= getattr(self, name) < math.inf:  # false for NaN as well
                 raise InputError(f"{name} {getattr(self, name)}: a number from 0 on is needed.")
-        for name in ("count", "guidance_interval", "crop_chunk", "first_step_repeats"):
+        for name in ("count", "guidance_interval", "crop_chunk", "first_step_repeats", "tile"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: at least 1 is needed.")
         if self.output_size not in OUTPUT_SIZES:
             raise InputError(f"Output size {self.output_size!r} is unknown; choose one of {', '.join(OUTPUT_SIZES)}.")
+        if self.detail and self.output_size == "network":
+            raise InputError(f"detail {self.detail:g} needs a result of the original's size. Set output_size original.")
 
 
 def make_terms(

@@ -17,6 +17,7 @@ from torch import Tensor
 from . import networks, pictures
 from .blend import BlendMap
 from .colour import Colours
+from .detail import add_detail
 from .errors import InputError
 from .features.weights import Announce
 from .guidance import BoundTerm, Guidance, bind
@@ -31,6 +32,7 @@ from .randomness import named
 from .samplers import Step, ddim_step, sample, walk_length
 from .settings import Settings
 from .styles import Weight, mixed
+from .tiles import Tiled, default_size, tiled
 from .transfer import Inversion, begin, count_steps, restyle, step_function
 from .trust_region import TrustRegion
 
@@ -64,15 +66,22 @@ class Prepared:
             return BlendMap(strength, strength)
         return BlendMap(strength * mask, strength * pictures.fit_mask(mask, *self.fitting))
 
-    def finish(self, drawn: Tensor, blend: BlendMap, output_size: str, colours: Colours | None = None) -> Tensor:
+    def finish(
+        self, drawn: Tensor, blend: BlendMap, output_size: str, colours: Colours | None = None, detail: float = 0.0
+    ) -> Tensor:
         """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0.
 
-        `colours` are given to it in the share of the blend map.
+        `colours` are given to it in the share of the blend map; `detail` is how much fine structure of the original goes
+        into a result of its size.
         """
         drawn = drawn.detach().float().cpu()
         if colours:
             drawn = colours.give(drawn, self.source, blend.fitted)
         result, fitted = self.frame.restore(drawn, output_size), self.source
+        if detail and output_size == "original":
+            low = [self.frame.restore(picture).float().cpu() for picture in (drawn, self.source)]
+            original = self.frame.source(self.original * 2 - 1 if self.unit else self.original, fitted, output_size)
+            result = add_detail(result, *low, original, detail)
         if self.unit:
             result, fitted = ((result + 1) / 2).clamp(0, 1), (fitted + 1) / 2
         source = self.frame.source(self.original, fitted, output_size).clamp(0 if self.unit else -1, 1)
@@ -154,17 +163,24 @@ class Stylizer:
         return Prepared(original, source, frame, fitting, unit)
 
     def invert(
-        self, source: Tensor, spacing: str, skip: int, start: str, seeds: Sequence[int]
+        self,
+        source: Tensor,
+        spacing: str,
+        skip: int,
+        start: str,
+        seeds: Sequence[int],
+        tile: int | None = None,
     ) -> Generator[Progress, None, Inversion]:
         """Walk to the noisy states where sampling begins. A picture that stands twice, or is cached, is walked once.
 
-        The `rows` of the progress count the pictures that are walked.
+        The `rows` of the progress count the pictures that are walked. Large pictures are seen in windows, by `tiled`;
+        so they are on the way back, as the inversion has the model.
         """
-        model, schedule = self.model, self.model.schedule(spacing)
+        model, schedule = tiled(self.model, tile, *source.shape[-2:]), self.model.schedule(spacing)
         total = count_steps(schedule, skip, start)
         keys = [(b,) for b in range(len(source))]
         if self.inversions and start != "noised":
-            keys = [(_digest(one), id(model), spacing, skip, start) for one in source]
+            keys = [(_digest(one), id(self.model), tile, spacing, skip, start) for one in source]
         known = {key: self._cache[key] for key in keys if key in self._cache}
         fresh = [b for b, key in enumerate(keys) if key not in known and key not in keys[:b]]
 
@@ -244,6 +260,8 @@ class Stylizer:
         The blend map is the styles' share of the prediction. `points` of the walk, those of the inversion if None.
         """
         model, schedule, start, done = inversion.model, inversion.schedule, inversion.start, []
+        if isinstance(model, Tiled):
+            styles = [(replace(model, model=tuned), weight) for tuned, weight in styles]
         if points is not None:
             schedule, start = model.schedule(f"{schedule.timesteps[start]}:{points}"), points - 1
 
@@ -292,11 +310,6 @@ def guidance_bytes(model: Model, terms: Sequence[Term], through_unet: bool, batc
     """
     graph = model.graph_bytes(batch, height, width) if through_unet else model.walk_bytes(batch, height, width)
     return graph + max((term.loss.graph_bytes(model, batch, height, width) for term in terms if term.active), default=0)
-
-
-def default_size(model: Model) -> int:
-    """The short side when none is given: the training size; three times that for the small built-in network."""
-    return model.image_size * (3 if model.image_size <= 64 else 1)
 
 
 def _digest(picture: Tensor) -> tuple:

@@ -31,6 +31,8 @@ STOPPED = "A patch on the model (a cache, compilation or attention) stops the gr
 class NativeModel:
     """States are the host's latents, made variance preserving. `guidance` multiplies the losses' pull."""
 
+    tileable = False  # its states are latents
+
     through_network = True
 
     def __init__(self, inputs: Inputs, guidance: float = 1.0):

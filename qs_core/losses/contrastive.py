@@ -4,7 +4,7 @@ Both pictures pass the encoder at timestep 0. At each anchor the estimate's feat
 feature of the same anchor, among the source's features of all anchors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from ..anchors import KINDS, SCALES, Anchors, Attention, Route, Selection
 from ..errors import InputError
 from ..protocol import Model
 from ..randomness import Generators
+from ..tiles import Tiled, Window
 from .base import Loss, Term, View
 from .description import Description, Option, Setting
 from .layers import choose_anchors, choose_layers, parse_layers
@@ -111,18 +112,73 @@ class BoundContrastive:
         return row
 
 
+@dataclass(frozen=True)
+class Windowed(Loss):
+    """The contrastive loss on each window of a large picture by itself, and the mean over the windows.
+
+    Each window has all anchors, among which it is compared, as a picture of the network's own size has.
+    """
+
+    name: ClassVar[str] = "contrastive"
+    reads: ClassVar[str] = "state"
+    loss: Contrastive
+    windows: Callable[[int, int], Sequence[Window]]
+
+    def against(self, source: Tensor, generators: Generators) -> "BoundWindows":
+        return BoundWindows(self.loss, source, self.windows(*source.shape[-2:]), generators)
+
+    def graph_bytes(self, model: Model, batch: int, height: int, width: int) -> int:
+        """That of one window: such a model's graph is that of a window."""
+        return self.loss.graph_bytes(model, batch, height, width)
+
+
+@dataclass(frozen=True)
+class BoundWindows:
+    """The loss bound to a source's windows. The source's features are computed again at each step, to hold one
+    window's."""
+
+    loss: Contrastive
+    source: Tensor
+    windows: Sequence[Window]
+    generators: Generators
+
+    def parts(self, view: View) -> Iterator[dict[str, Tensor]]:
+        """The values by windows that add up."""
+        for window in self.windows:
+            part = view.state[window.place]
+            values = self._bound(window)(View(part, part, view.t))
+            yield {name: value / len(self.windows) for name, value in values.items()}
+
+    def __call__(self, view: View) -> dict[str, Tensor]:
+        return {"contrastive": sum(values["contrastive"] for values in self.parts(view))}
+
+    def describe(self) -> list[dict]:
+        """That of the first window."""
+        return self._bound(self.windows[0]).describe()
+
+    def _bound(self, window: Window) -> BoundContrastive:
+        return self.loss.against(self.source[window.place], self.generators)
+
+
 def content_term(model: Model, weight: float, anchors: Anchors, tau: float = 0.07) -> Term:
     """The contrastive term on the model's own features; `anchors.attend` counts in `content_layers`."""
     return Term(weight, Contrastive(model.features, anchors, tau))
 
 
-def _make(settings: Any, setting: Setting) -> Contrastive:
-    s, (model, _, height, width, _) = settings, setting
-    if s.contrastive and s.content and not model.content_layers():
+def _make(settings: Any, setting: Setting) -> Loss:
+    model, height, width = setting.model, setting.height, setting.width
+    if settings.contrastive and settings.content and not model.content_layers():
         raise InputError(
             "This model has no features to hold the content by, as it is guided at x0 alone. Set contrastive to 0, "
             "leave Contrastive Loss out, and hold the content by MSE or VGG, a mask, or a higher skip."
         )
+    if not isinstance(model, Tiled):
+        return _whole(settings, model, height, width)
+    windows = model.windows(height, width)
+    return Windowed(_whole(settings, model.model, *windows[0].weights.shape), model.windows)
+
+
+def _whole(s: Any, model: Model, height: int, width: int) -> Contrastive:
     attention = Attention(s.attention_scale, s.attention_temperature)
     anchors = choose_anchors(model, height, width, s.anchors, s.num_anchors, s.attend, attention, s.layers)
     chosen, _ = choose_layers(model, height, width, s.layers, s.attend)

@@ -50,6 +50,7 @@ STANDS_FOR = {
     "model_name": ("model", "demo"),
     "clip_name": ("clip", "demo"),
     "size": ("size", None),
+    "tile": ("tile", None),
     "num_anchors": ("num_anchors", None),
     "attend": ("attend", None),
     "layers": ("layers", None),
