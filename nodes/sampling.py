@@ -277,7 +277,7 @@ def restyle(
         return None if shown is None else frame.restore(shown)
 
     def walk() -> None:
-        walked = Stylizer(core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend)
+        walked = Stylizer(inverted.model.core, HOST, inversions=0).guide(inversion, terms, s, seeds, blend)
         for reached in attentive(walked, HOST, "QS-Attn Guided Sampler", (len(inverted), *inverted.size), need):
             rows, number = reached.rows, reached.number
             bar(rows, number, lambda reached=reached: look(reached))

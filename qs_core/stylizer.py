@@ -71,8 +71,8 @@ class Prepared:
     ) -> Tensor:
         """(B, 3, h, w) of what was drawn at the network's size: the original itself where the blend map is 0.
 
-        `colours` are given to it in the share of the blend map; `detail` is how much fine structure of the original goes
-        into a result of its size.
+        `colours` are given to it in the share of the blend map; `detail` is how much fine structure of the original
+        goes into a result of its size.
         """
         drawn = drawn.detach().float().cpu()
         if colours:
