@@ -191,6 +191,7 @@ class QSAttnGuidedSampler:
                     100,
                     "Begin anew with other noise, at most so often, where colours leave the range, as DiffuseIT does. "
                     "With start noised alone.",
+                    advanced=True,
                 ),
                 "detail": number(
                     DEFAULTS["detail"],

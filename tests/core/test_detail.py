@@ -50,6 +50,6 @@ def test_an_edit_takes_it(photo):
     blurred, fine = (stylize(photo[0], "golden", detail=amount, **SMALL).picture for amount in (0.0, 1.0))
     assert blurred.shape == fine.shape == (3, 96, 96)
     steps = [(p[..., 1:] - p[..., :-1]).abs().mean() for p in (blurred, fine, photo[0])]
-    assert steps[0] < 0.5 * steps[2] < steps[1]
+    assert steps[0] < 0.7 * steps[2] < steps[1]
     with pytest.raises(InputError, match="output_size original"):
         Settings("golden", detail=1.0)
