@@ -407,7 +407,7 @@ if __name__ == "__main__":
 
     comfy.options.enable_args_parsing()
     tiny = load("tiny_models", HERE / "tiny_models.py")
-    PACK = load("qs native pack", root / "__init__.py")
-    import comfy.model_management  # noqa: F401
+    import comfy.model_management  # noqa: F401 - by which the pack sees that it is hosted
 
+    PACK = load("qs native pack", root / "__init__.py")
     main()
