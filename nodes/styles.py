@@ -251,7 +251,8 @@ class QSApplyStyle:
         blend, core = inversion.blend(strength, mask, feather), inversion.model.core
         if any(style.base != fingerprint(core) for style in styles):
             raise InputError("A style was trained on another network than Invert Image has. Link the same to both.")
-        bring([inversion.model, *(style.model for style in styles)], core.walk_bytes(len(inversion), *inversion.size))
+        memory = inversion.inversion.model.walk_bytes(len(inversion), *inversion.size)
+        bring([inversion.model, *(style.model for style in styles)], memory)
         frame, bar, done = inversion.prepared.frame, Bar(points, len(inversion), preview_every), []
         walk = Stylizer(core, HOST, inversions=0).redraw(
             inversion.inversion, [(style.model.core, style.weight) for style in styles], blend, points

@@ -286,6 +286,22 @@ def style_preset() -> Graph:
     return graph
 
 
+def at_strengths(
+    graph: Graph, x: int, photo: Node, results: list, strengths: tuple[float, ...], prefix: str, area: tuple[int, int]
+) -> list:
+    """The nodes from `x` on that show the photo and its results in a labelled table of two columns."""
+    put = partial(place, graph)
+    batches = [results[0]]
+    for k, result in enumerate(results[1:]):
+        joined = {"image1": batches[-1][0], "image2": result[0]}
+        batches.append(put("ImageBatch", x, 80 + 120 * k, title=f"The first {k + 2}", **joined))
+    labels = "\n".join(f"strength {strength:g}" for strength in strengths)
+    shown = {"images": batches[-1][0], "labels": labels, "columns": 2, "source": photo[0], "source_label": "photo"}
+    grid = put("QSCompareGrid", x, 340, **shown)
+    saved = graph.add("SaveImage", (x + 360, 80), area, title="Compared", images=grid[0], filename_prefix=prefix)
+    return [*batches[1:], grid, saved]
+
+
 def strength_sweep() -> Graph:
     """The dial from the photo itself to the full style."""
     graph = Graph("strength_sweep", "Strength sweep")
@@ -313,28 +329,11 @@ def strength_sweep() -> Graph:
         )
         for k, strength in enumerate(strengths)
     ]
-    batches = [results[0]]
-    for k, result in enumerate(results[1:]):
-        joined = {"image1": batches[-1][0], "image2": result[0]}
-        batches.append(put("ImageBatch", 2440, 80 + 120 * k, title=f"The first {k + 2}", **joined))
-    labels = "\n".join(f"strength {strength:g}" for strength in strengths)
-    grid = put(
-        "QSCompareGrid",
-        2440,
-        340,
-        images=batches[-1][0],
-        labels=labels,
-        columns=2,
-        source=photo[0],
-        source_label="photo",
-    )
-    shown = graph.add(
-        "SaveImage", (2800, 80), (440, 500), title="Compared", images=grid[0], filename_prefix="qs_strength"
-    )
+    compared = at_strengths(graph, 2440, photo, results, strengths, "qs_strength", (440, 500))
     graph.group("1 Photo and networks", photo, model, clip, color=GREEN)
     graph.group("2 To noise, and the phrase", inversion, text, color=PURPLE)
     graph.group("3 Back, at three strengths", *results, color=YELLOW)
-    graph.group("4 Compared", *batches[1:], grid, shown, color=GREEN)
+    graph.group("4 Compared", *compared, color=GREEN)
     return graph
 
 
@@ -364,28 +363,11 @@ def trained_style() -> Graph:
         )
         for k, strength in enumerate(strengths)
     ]
-    batches = [results[0]]
-    for k, result in enumerate(results[1:]):
-        both = {"image1": batches[-1][0], "image2": result[0]}
-        batches.append(put("ImageBatch", 1660, 80 + 120 * k, title=f"The first {k + 2}", **both))
-    labels = "\n".join(f"strength {strength:g}" for strength in strengths)
-    grid = put(
-        "QSCompareGrid",
-        1660,
-        340,
-        images=batches[-1][0],
-        labels=labels,
-        columns=2,
-        source=photo[0],
-        source_label="photo",
-    )
-    shown = graph.add(
-        "SaveImage", (2040, 80), (560, 680), title="Compared", images=grid[0], filename_prefix="qs_trained_style"
-    )
+    compared = at_strengths(graph, 1660, photo, results, strengths, "qs_trained_style", (560, 680))
     graph.group("1 Photo, network and style", photo, model, style, color=GREEN)
     graph.group("2 To noise", inversion)
     graph.group("3 Back by the style, unguided", *results, color=YELLOW)
-    graph.group("4 Compared", *batches[1:], grid, shown, color=GREEN)
+    graph.group("4 Compared", *compared, color=GREEN)
     return graph
 
 
