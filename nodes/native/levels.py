@@ -29,15 +29,17 @@ class Levels:
 def levels(model_sampling: object) -> Levels:
     """The levels of the host's ModelSampling, whatever its class: it is asked to mix a picture and noise.
 
-    The table ends where ᾱ falls below 1e-5; pure noise, where flow models end, has no x0.
+    The table ends where ᾱ falls below 1e-5; pure noise, where flow models end, has no x0. What is left is spread over
+    1000 places, between two of the host's levels where need be, so that no two are equal.
     """
     table = model_sampling.sigmas.detach().double().cpu().clone()
     share, noise = mixed(model_sampling, table)
-    alpha_bar = share**2 / (share**2 + noise**2)
-    kept = np.flatnonzero(alpha_bar >= LOWEST)
-    chosen = kept[np.linspace(0, len(kept) - 1, TRAINING_STEPS).round().astype(int)]
+    kept = np.flatnonzero(share**2 / (share**2 + noise**2) >= LOWEST)
+    places = np.linspace(kept[0], kept[-1], TRAINING_STEPS)
+    sigma = torch.from_numpy(np.interp(places, np.arange(len(table)), table.numpy()))
+    share, noise = mixed(model_sampling, sigma)
     norm = np.sqrt(share**2 + noise**2)
-    return Levels(table.numpy()[chosen], norm[chosen], alpha_bar[chosen])
+    return Levels(sigma.numpy(), norm, share**2 / norm**2)
 
 
 def mixed(model_sampling: object, sigma: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -12,24 +12,7 @@ from qs_core.losses.base import Term
 from qs_core.losses.layers import choose_layers
 from qs_core.losses.pixel import MSE
 from qs_core.model import DiffusionModel
-
-
-class Exploding:
-    """a = 1, s = σ."""
-
-    sigmas = torch.linspace(0.03, 14.6, 1000)
-
-    def noise_scaling(self, sigma, noise, latent):
-        return latent + noise * sigma[:, None]
-
-
-class Flow:
-    """a = 1 - σ, s = σ, up to pure noise."""
-
-    sigmas = torch.linspace(1e-4, 1, 10_000)
-
-    def noise_scaling(self, sigma, noise, latent):
-        return sigma[:, None] * noise + (1 - sigma[:, None]) * latent
+from tests.nodes.fake_host import Exploding, Flow
 
 
 @pytest.mark.parametrize("sampling, share", [(Exploding(), lambda s: 1 + 0 * s), (Flow(), lambda s: 1 - s)])
