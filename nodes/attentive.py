@@ -58,7 +58,8 @@ def attentive(
         if len(took) == min(WARM, reached.total):
             passes = math.ceil(count / (reached.rows.stop - reached.rows.start))
             told = spoken(took[-1] * reached.total * passes)
-            log.info("QS: %s: %.2g s a step, about %s for all of it.", what, took[-1], told)
+            step = f"{took[-1]:.0f}" if took[-1] >= 10 else f"{took[-1]:.2g}"
+            log.info("QS: %s: %s s a step, about %s for all of it.", what, step, told)
         yield reached
         begun = time.perf_counter()
 

@@ -1,8 +1,10 @@
 """The command line: python -m qs_core stylize | finetune | evaluate | inspect | convert | presets."""
 
 import argparse
+import itertools
 import json
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -30,6 +32,9 @@ from .jobs.manifest import NAME as MANIFEST
 from .jobs.manifest import Manifest
 from .jobs.pools import ENGINES, pool
 from .losses.description import Option
+from .moving import job as sequences
+from .moving import video
+from .moving.steady import STEADY
 from .pipeline import run
 from .precision import DTYPES
 from .presets import PRESETS, preset
@@ -133,7 +138,12 @@ def _adder(command: argparse.ArgumentParser, defaults: Mapping[str, object] = DE
 def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     """The options of stylize: the fields of `Settings`."""
     add = _adder(stylize)
-    add("images", "picture files, patterns and folders; several make --output a folder", nargs="+", metavar="IMAGE")
+    add(
+        "images",
+        "picture files, patterns and folders, several make --output a folder; or one video",
+        nargs="+",
+        metavar="IMAGE",
+    )
     add(
         "--prompt",
         "what it shall become, with ::2 behind it to count twice; repeatable",
@@ -158,13 +168,26 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add("--colour-transfer", "0 the photo's colours, 1 the style pictures'", type=float, metavar="C")
     add("--preset", "begin with these settings; the other options come before them", metavar="NAME")
     add("--prompt-weight", "one for each prompt", action="append", type=float, dest="prompt_weights", metavar="W")
-    add("--output", "PNG file, or folder for several results", required=True, type=paths.expanded, metavar="OUT")
+    add(
+        "--output",
+        "PNG file, folder for several results, or a video's file",
+        required=True,
+        type=paths.expanded,
+        metavar="OUT",
+    )
     add("--output-size", "the network's, or resized to the original's", choices=pictures.OUTPUT_SIZES)
     add(
         "--detail",
         "dial: fine structure of the original in a result of its size, 0 to 1",
         type=float,
         metavar="D",
+    )
+    add(
+        "--steady",
+        "a video, or a folder of frames: 0 each frame by itself, 1 as still as it gets; of a video "
+        f"{STEADY:g} by default",
+        type=float,
+        metavar="S",
     )
     add("--strength", "how much of the change: 0 gives the very same picture, 1 all of it", type=float, metavar="S")
     add("--mask", "white where the picture is restyled, black where it stays as it is", metavar="FILE")
@@ -472,6 +495,9 @@ def _plain(value: object) -> str:
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> int:
     masks = [options.pop("mask")] if "mask" in options else []
     sharing = {name: options.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in options}
+    filmed = [image for image in images if video.is_video(image)]
+    if filmed or options.get("steady"):
+        return _moving(images, filmed, output, report, options, masks, sharing)
     return _draw(images, output, report, Settings(**options), partial(run, announce=_tell), masks, sharing)
 
 
@@ -557,6 +583,52 @@ def _draw(
         print(path)
     if report:
         _write_report(report, reports if len(files) > 1 else reports[0])
+    return 0
+
+
+def _moving(
+    images: list[str], filmed: list[str], output: Path, report: Path | None, options: dict, masks: list, sharing: dict
+) -> int:
+    """A video, or a folder's frames in order. What is done is kept, and the same command goes on."""
+    if sharing:
+        raise InputError(
+            f"{', '.join(sharing)}: each frame needs the one before, so that one process makes them. Leave it out."
+        )
+    if filmed and len(images) > 1:
+        raise InputError(f"{len(images)} files with the video {filmed[0]}: give one video at a time.")
+    found = [str(paths.expanded(filmed[0]))] if filmed else _pictures(images)
+    frames, s = sequences.Frames(found), Settings(**{"steady": STEADY if filmed else 0.0} | options)
+    if filmed:
+        video.check(output, frames.video)
+        folder = output.with_name(f"{output.name}.frames")
+
+        def place(number: int) -> Path:
+            return folder / f"{number:06}.png"
+    else:
+        files = _output_paths(found, output, s, True)
+
+        def place(number: int) -> Path:
+            return files[number, s.seed]
+
+    for path in (output, place(0), *([report] if report else [])):
+        if path != output or filmed:
+            _require_writable(path)
+    reports, bar = [], tqdm(desc="frames", unit="frame", total=frames.count or None, smoothing=0.05)
+    try:
+        for made in sequences.run(frames, place, s, *(masks or [None]), announce=_tell):
+            bar.update(made.number + 1 - bar.n)
+            reports.append({"image": f"{found[0]}#{made.number}" if filmed else found[made.number]})
+            reports[-1] |= {"output": str(made.path), **made.report}
+    finally:
+        bar.close()
+        if bar.n and bar.n < (bar.total or 0):
+            _tell(f"{bar.n} frames are done and kept in {place(0).parent}; the same command goes on.")
+    if report:
+        _write_report(report, reports)
+    if filmed:
+        video.write(output, (place(number) for number in itertools.count()), frames.video)
+        shutil.rmtree(folder)
+    print(output)
     return 0
 
 

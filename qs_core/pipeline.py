@@ -13,6 +13,7 @@ from .errors import InputError
 from .features.weights import Announce
 from .losses.base import Term
 from .modes import each_in_plain_mode
+from .moving.steady import Before
 from .networks import Networks, load
 from .protocol import Model
 from .randomness import batch_seeds
@@ -29,12 +30,16 @@ Source = pictures.Source
 
 @dataclass(frozen=True)
 class Restyled:
-    """One result: (3, H, W) in about [-1, 1], the source's number, the seed, and the run's report."""
+    """One result: (3, H, W) in about [-1, 1], the source's number, the seed, and the run's report.
+
+    `frame` is what the next frame of a sequence is held to.
+    """
 
     picture: Tensor
     source: int
     seed: int
     report: dict
+    frame: Before | None = None
 
     @property
     def image(self) -> Image.Image:
@@ -97,8 +102,11 @@ def run(
     stylizer = stylizer or Stylizer(networks.model, inversions=1)
     refuse(sizes, settings, networks)
     seconds = time.perf_counter() - begun
+    before = None
     for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
-        yield from restyle_one(number, image, mask, settings, networks, stylizer, seconds, progress)
+        for result in restyle_one(number, image, mask, settings, networks, stylizer, seconds, progress, before):
+            before = result.frame
+            yield result
 
 
 def restyle_one(
@@ -110,8 +118,10 @@ def restyle_one(
     stylizer: Stylizer,
     load_seconds: float,
     progress: Tell | None,
+    before: Before | None = None,
 ) -> Iterator[Restyled]:
-    """The results of one picture, seed by seed, each portion as it is done."""
+    """The results of one picture, seed by seed, each portion as it is done. With `steady` it is the frame after
+    `before`, unless that one has another size."""
     short_side = s.size or default_size(networks.model) if mask is None and s.output_size == "network" else None
     original, seeds = pictures.take(image, short_side)[None], batch_seeds(s.seed, s.count)
     prepared = stylizer.prepare(original, s.size, s.fit)
@@ -127,17 +137,19 @@ def restyle_one(
     inversion = complete(invert, lambda reached: tell("inversion", reached))
     log.inverted()
     terms = _terms(s, networks, inversion.model, *prepared.source.shape[-2:])
-    for reached in stylizer.guide(inversion, terms, s, seeds, blend):
+    if before and before.source.shape[-2:] != prepared.source.shape[-2:]:
+        before = None
+    for reached in stylizer.guide(inversion, terms, s, seeds, blend, before):
         log.add(reached)
         tell("sampling", reached)
         if reached.last:
             shown = blend.shown(prepared.frame, s.output_size)
             report = log.report(inversion, networks.text.clip, reached, shown)
-            finished = prepared.finish(
-                reached.picture, blend, s.output_size, networks.text.colours(s.colour_transfer), s.detail
-            )
-            for picture, seed in zip(finished, seeds[reached.rows], strict=True):
-                yield Restyled(picture, number, seed, log.with_settings(report, seed))
+            drawn = reached.picture.cpu()
+            finished = prepared.finish(drawn, blend, s.output_size, networks.text.colours(s.colour_transfer), s.detail)
+            for k, seed in enumerate(seeds[reached.rows]):
+                frame = Before(prepared.source, drawn[k : k + 1])
+                yield Restyled(finished[k], number, seed, log.with_settings(report, seed), frame)
 
 
 def refuse(sizes: set[tuple[int, int]], s: Settings, networks: Networks) -> None:

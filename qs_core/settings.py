@@ -62,6 +62,7 @@ class Settings(LossSettings):
     )
     restart_above: float = 5e-5  # DiffuseIT's limit, before its weight of 200; for its FFHQ network 5e-4
     strength: float = 1.0  # from 0, the source itself, to 1
+    steady: float = 0.0  # pictures are a sequence: from 0, each by itself, to 1, held to the one before
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
     trust_radius: float = 0.1  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
@@ -93,6 +94,10 @@ class Settings(LossSettings):
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
+        if not 0 <= self.steady <= 1:  # false for NaN as well
+            raise InputError(f"steady {self.steady}: 0 (each frame by itself) to 1 (as still as it gets) is needed.")
+        if self.steady and self.count > 1:
+            raise InputError(f"count {self.count}: of a sequence (steady {self.steady:g}) there is one result. Give 1.")
         if not 0 <= self.colour_transfer <= 1:  # false for NaN as well
             raise InputError(f"colour_transfer {self.colour_transfer}: 0 (the photo's colours) to 1 is needed.")
         give("more_clips", values.phrases(self.more_clips))

@@ -25,6 +25,7 @@ from .host import LOCAL, Host
 from .losses.base import Term
 from .losses.pixel import Range
 from .memory import MemoryPolicy, in_portions
+from .moving.steady import Before, steadied
 from .networks import Networks
 from .pictures import Frame
 from .protocol import Model
@@ -204,9 +205,18 @@ class Stylizer:
         return Inversion(model, schedule, source, x_t, reached, clean, gain, noised=start == "noised")
 
     def guide(
-        self, inversion: Inversion, terms: Sequence[Term], s: Settings, seeds: Sequence[int], blend: BlendMap
+        self,
+        inversion: Inversion,
+        terms: Sequence[Term],
+        s: Settings,
+        seeds: Sequence[int],
+        blend: BlendMap,
+        before: Before | None = None,
     ) -> Generator[Progress, None, Tensor]:
         """Walk from the inversion back to pictures (B, 3, H, W), guided by the terms; of the settings it takes how.
+
+        With `steady` the pictures are the frames of a sequence, after the frame `before`: they are walked one after the
+        other, each held to the one before.
 
         The terms' tensors are on the model's device. With `restarts` a picture begins anew, with other noise, where the
         range loss of a step is above `restart_above`, so many times at most; the last try is taken as it comes.
@@ -220,6 +230,8 @@ class Stylizer:
             part, its_seeds = inversion.part(rows).on(inversion.model.device), seeds[rows]
             noise, its_blend = named(its_seeds, "noise"), blend.part(rows).fitted
             others, total = named(its_seeds, "restart"), walk_length(part.start, s.first_step_repeats)
+            last = Before(inversion.source[rows.start - 1 : rows.start], done[-1]) if done else before
+            its_step = steadied(step, part, last, s.steady) if s.steady else step
             for left in range(s.restarts, -1, -1):
                 bound = bind(terms, part.source, its_seeds, part.clean)
                 guidance = Guidance(
@@ -235,7 +247,7 @@ class Stylizer:
                 guide = guidance
                 if s.trust_radius:
                     guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius)
-                steps = restyle(part, step, guide, noise, its_blend, s.first_step_repeats)
+                steps = restyle(part, its_step, guide, noise, its_blend, s.first_step_repeats)
                 for number, reached in enumerate(steps, 1):
                     if left and number > s.first_step_repeats and _left_range(reached, s.restart_above):
                         break
@@ -246,7 +258,7 @@ class Stylizer:
 
         estimate = partial(guidance_bytes, inversion.model, terms, s.through_unet)
         policy = partial(MemoryPolicy, self.host, s.crop_chunk, s.gradient_checkpointing)
-        for progress in self._portions(inversion.source, estimate, walk, policy, singly=s.restarts > 0):
+        for progress in self._portions(inversion.source, estimate, walk, policy, singly=s.restarts > 0 or s.steady > 0):
             yield progress
             if progress.last:
                 done.append(progress.picture.cpu())

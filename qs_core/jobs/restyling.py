@@ -56,8 +56,8 @@ def results(
     size and time.
     """
     chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
-    common = json.dumps([chosen, _stamp(mask) if mask else None], sort_keys=True)
-    stamps = [_stamp(image) for image in images]
+    common = json.dumps([chosen, stamp(mask) if mask else None], sort_keys=True)
+    stamps = [stamp(image) for image in images]
 
     def key(number: int, seed: int) -> str:
         return hashlib.sha256(f"{common}{stamps[number]}{seed}".encode()).hexdigest()
@@ -65,7 +65,7 @@ def results(
     return [Result(images[number], seed, path, key(number, seed)) for (number, seed), path in files.items()]
 
 
-def _stamp(path: str) -> list:
+def stamp(path: str | Path) -> list:
     """A file's name, size and time of change; of one that is not there the name alone."""
     try:
         held = os.stat(path)

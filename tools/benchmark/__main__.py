@@ -6,6 +6,7 @@ options   what each option that trades a little costs in picture, and what it sa
 trials    savings that are not used: what torch.compile, channels-last networks and larger batches would gain
 cost      operations and bytes of a guided step, part by part, against what the machine can do
 profile   torch.profiler's table of our guided steps
+flicker   clips of known motion: how much a restyled sequence flickers, frame by frame and held steady
 many      pictures an hour of one process, two, and two actors of Ray
 sizing    what a picture costs beside its walk, and pictures an hour for 1, 8 and 64 GPUs, simulated from it
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from . import report
 from .cases import UNETS, Case
 
-COMMANDS = ("against", "sweep", "options", "trials", "cost", "profile", "many", "sizing")
+COMMANDS = ("against", "sweep", "options", "trials", "cost", "profile", "flicker", "many", "sizing")
 HIDDEN = ("weights", "alone")
 
 
@@ -48,10 +49,10 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         default=3,
         metavar="N",
-        help="options: how many of the bundled photos; many, sizing: how many pictures",
+        help="options: how many of the bundled photos; many, sizing: how many pictures; flicker: how many frames",
     )
     root.add_argument("--rates", default="10,30,100", metavar="T,…", help="sizing: TFLOP/s that a GPU reaches")
-    root.add_argument("--sheet", type=Path, metavar="FILE", help="options: a contact sheet to look at")
+    root.add_argument("--sheet", type=Path, metavar="FILE", help="options, flicker: a contact sheet to look at")
     root.add_argument("--page", type=Path, metavar="FILE.md", help="put the table between the markers of its name")
     root.add_argument("--name", metavar="MARKER", help="that name, by default the command's")
     root.add_argument("--plot", type=Path, metavar="FILE", help="a plot beside the table")
@@ -101,6 +102,10 @@ def measured(given: argparse.Namespace) -> str:
         from . import trials
 
         return trials.run(case, given.steps)
+    if given.command == "flicker":
+        from . import flicker
+
+        return flicker.run(case, given.pictures, given.sheet)
     if given.command in ("many", "sizing"):
         from . import many
 

@@ -1,0 +1,149 @@
+"""A sequence restyled frame by frame, so that a second start goes on where the first one ended.
+
+A folder holds a PNG for each frame that is done, and state.safetensors, what the next frame is held to. The state is
+written after its frame: a run that is killed between the two makes that frame once more, and it is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from .. import pictures
+from ..errors import InputError
+from ..features.weights import Announce
+from ..jobs.restyling import BUT_FOR_ROUNDING, stamp
+from ..modes import each_in_plain_mode
+from ..networks import load
+from ..paths import write_whole
+from ..pipeline import Tell, refuse, restyle_one
+from ..settings import Settings
+from ..stylizer import Stylizer
+from . import video
+from .steady import Before
+
+STATE, LOCK = "state.safetensors", ".state.lock"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A sequence: picture files in order, or the one video among them."""
+
+    files: Sequence[str]
+
+    @property
+    def video(self) -> Path | None:
+        """The video, if it is one."""
+        return Path(self.files[0]) if len(self.files) == 1 and video.is_video(self.files[0]) else None
+
+    @property
+    def count(self) -> int:
+        """How many; of a video what its head says, which may be wrong."""
+        return video.opened(self.video).frames if self.video else len(self.files)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first."""
+        return next(video.frames(self.video)).size[::-1] if self.video else pictures.size_of(self.files[0])
+
+    def after(self, done: int) -> Iterable[Image.Image | str]:
+        """The frames from number `done` on, one at a time."""
+        return video.frames(self.video, done) if self.video else self.files[done:]
+
+    def key(self, s: Settings, mask: str | None) -> str:
+        """What tells these frames with these settings from others."""
+        chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
+        told = [chosen, s.seed, [stamp(file) for file in (*self.files, *([mask] if mask else []))]]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Made:
+    """A frame that is done: its number, its file, and the report of its walk."""
+
+    number: int
+    path: Path
+    report: dict
+
+
+class State:
+    """What a folder holds of a sequence: how many frames are done, and the last of them. Nobody else has the folder
+    meanwhile. Raises InputError where another run has it."""
+
+    def __init__(self, folder: Path, key: str):
+        self.folder, self.key, self.path = folder, key, folder / STATE
+        self.lock, self.done, self.before, self.other = FileLock(folder / LOCK), 0, None, False
+
+    def __enter__(self) -> State:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(f"Another run writes to {self.folder}. Wait for its end, or give another.") from error
+        except OSError as error:
+            raise InputError(f"Cannot write to {self.folder} ({error.strerror}). Give another folder.") from error
+        try:
+            self._read()
+        except BaseException:
+            self.lock.release()
+            raise
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.lock.release()
+
+    def _read(self) -> None:
+        for left in self.folder.glob(".*.partial"):  # of a run that was killed
+            left.unlink()
+        if not self.path.exists():
+            return
+        try:
+            with safe_open(self.path, "pt") as held:
+                told = held.metadata() or {}
+                self.other = told.get("key") != self.key
+                if not self.other:
+                    self.done = int(told["done"])
+                    self.before = Before(held.get_tensor("source"), held.get_tensor("drawn"))
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{self.path} cannot be read ({error}). Delete it to begin anew.") from error
+
+    def write(self, before: Before) -> None:
+        """One frame more is done."""
+        self.done, self.before = self.done + 1, before
+        tensors = {"source": before.source.contiguous(), "drawn": before.drawn.contiguous()}
+        write_whole(self.path, save(tensors, {"key": self.key, "done": str(self.done)}))
+
+
+@each_in_plain_mode
+def run(
+    frames: Frames,
+    place: Callable[[int], Path],
+    s: Settings,
+    mask: str | None = None,
+    progress: Tell | None = None,
+    announce: Announce | None = None,
+) -> Iterator[Made]:
+    """Restyle the frames that are not done yet, in order, and write each to place(number), all in one folder.
+
+    Raises InputError for bad input, NonFiniteError and MemoryShortage; what is done by then is kept.
+    """
+    networks = load(s, announce).without_text()
+    stylizer = Stylizer(networks.model, inversions=1)
+    refuse({frames.size}, s, networks)
+    with State(place(0).parent, frames.key(s, mask)) as state:
+        if state.other and announce:
+            announce(f"{state.folder} holds another sequence, or one of other settings; this one begins at its start.")
+        for number, frame in enumerate(frames.after(state.done), state.done):
+            (made,) = restyle_one(number, frame, mask, s, networks, stylizer, 0.0, progress, state.before)
+            path = place(number)
+            pictures.write(path, made.picture, {"qs_core": json.dumps(made.report["settings"])})
+            state.write(made.frame)
+            yield Made(number, path, made.report)
