@@ -202,6 +202,15 @@ class QSAttnGuidedSampler:
                     "of the original size: 0 none, 1 all of it.",
                     advanced=True,
                 ),
+                "steady": number(
+                    DEFAULTS["steady"],
+                    0.0,
+                    1.0,
+                    0.05,
+                    "For the frames of a video, as one batch: each is held to the one before where that can be "
+                    "followed. 0: each by itself, which flickers; 0.95 is steady; 1 lets hardly anything change.",
+                    advanced=True,
+                ),
             },
         }
 
@@ -271,7 +280,7 @@ def restyle(
     need = partial(
         guidance_bytes, inversion.model, terms, s.through_unet, height=inverted.size[0], width=inverted.size[1]
     )
-    seeds, ratios = batch_seeds(seed, len(inverted)), {}
+    seeds, ratios = [seed] * len(inverted) if s.steady else batch_seeds(seed, len(inverted)), {}
 
     def look(reached: Progress) -> Tensor | None:
         shown = inverted.model.preview(reached.drawn)

@@ -20,12 +20,14 @@ RANKS = {
     2.5: "tiles",
     3: "losses/* model samplers",
     4: "guidance styles transfer trust_region",
+    4.5: "moving/steady moving/flow moving",
     5: "presets settings codec",
     6: "networks",
     7: "stylizer",
     8: "finetune report",
     9: "pipeline",
     10: "jobs/* unguided",
+    10.5: "moving/job moving/video",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}

@@ -136,6 +136,54 @@ class FluxGuidance:
         return {"required": {"conditioning": ("CONDITIONING",), "guidance": ("FLOAT", value)}}
 
 
+class LoadVideo:
+    """A video of the input folder."""
+
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"file": ([], {"default": ""})}}
+
+
+class GetVideoComponents:
+    """A video's frames, sound and rate."""
+
+    RETURN_TYPES = ("IMAGE", "AUDIO", "FLOAT")
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"video": ("VIDEO",)}}
+
+
+class CreateVideo:
+    """Frames with a rate and a sound as a video."""
+
+    RETURN_TYPES = ("VIDEO",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        rate = {"default": 30.0, "min": 1.0, "max": 120.0, "step": 1.0}
+        return {"required": {"images": ("IMAGE",), "fps": ("FLOAT", rate)}, "optional": {"audio": ("AUDIO",)}}
+
+
+class SaveVideo:
+    """Shows a video and saves it."""
+
+    RETURN_TYPES = ()
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {
+            "required": {
+                "video": ("VIDEO",),
+                "filename_prefix": ("STRING", {"default": "video/ComfyUI"}),
+                "format": (["auto"], {"default": "auto"}),
+                "codec": (["auto"], {"default": "auto"}),
+            }
+        }
+
+
 NODES = {
     cls.__name__: cls
     for cls in (
@@ -150,5 +198,9 @@ NODES = {
         CheckpointLoaderSimple,
         CLIPTextEncode,
         FluxGuidance,
+        LoadVideo,
+        GetVideoComponents,
+        CreateVideo,
+        SaveVideo,
     )
 }

@@ -56,12 +56,13 @@ def card(workflow: Mapping) -> Image.Image:
     """A workflow that does not run without a download: its photo as it comes, and what is needed."""
     font = pack.part("nodes.lettering").font
     classes = pack.classes()
-    (sample,) = (node for node in workflow["nodes"] if node["type"] == "QSSampleImage")
-    photo = pictures.read(PICTURES[values(sample, classes["QSSampleImage"])["picture"]])
+    samples = [node for node in workflow["nodes"] if node["type"] == "QSSampleImage"]
+    named = [values(sample, classes["QSSampleImage"])["picture"] for sample in samples] or ["pagoda"]
+    photo = pictures.read(PICTURES[named[0]])
     square = on_square(pictures.to_image(photo))
     pen = ImageDraw.Draw(square)
     lines = [
-        (workflow["extra"]["qs"]["title"].partition(" (")[0] + ", real model", INK, 30),
+        (workflow["extra"]["qs"]["title"].partition(" (")[0] + (", real model" if samples else ""), INK, 30),
         (f"needs {', '.join(needs(workflow))}", FAINT, 19),
     ]
     pen.rectangle([0, SIDE - 120, SIDE, SIDE], fill=PAPER)

@@ -480,6 +480,32 @@ def style_picture() -> Graph:
     return graph
 
 
+def restyle_video() -> Graph:
+    """A video's frames, each held to the one before, with its sound."""
+    graph = Graph(
+        "restyle_a_video", "Restyle a video that holds still", needs=("clip.mp4",), subject=("QSAttnGuidedSampler",)
+    )
+    put = partial(place, graph)
+    graph.note((40, 80), (400, 460), "Your video")
+    film = graph.add("LoadVideo", (500, 80), (320, 80), title="Your video", file="clip.mp4")
+    parts = graph.add("GetVideoComponents", (500, 240), (320, 100), video=film[0])
+    model = put("LoadDiffusionModel", 860, 80)
+    inversion = put("EncodeInvertDDIM", 860, 400, model=model[0], image=parts[0], size=128, skip=25)
+    clip = put("LoadOpenCLIP", 1220, 80)
+    text = put("CLIPTextDirection", 1220, 300, clip=clip[0], prompt="water painting")
+    sampler = put("QSAttnGuidedSampler", 1600, 80, inversion=inversion[0], text=text[0], steady=0.95)
+    made = graph.add("CreateVideo", (2000, 80), (320, 100), images=sampler[0], fps=parts[2], audio=parts[1])
+    saved = graph.add(
+        "SaveVideo", (2000, 260), PICTURE, title="Restyled", video=made[0], filename_prefix="video/qs_restyled"
+    )
+    graph.group("1 Video: choose yours", film, parts, color=YELLOW)
+    graph.group("2 To noise", model, inversion)
+    graph.group("3 The style", clip, text, color=PURPLE)
+    graph.group("4 Back, each frame held to the one before", sampler, color=YELLOW)
+    graph.group("5 A video again, with its sound", made, saved, color=GREEN)
+    return graph
+
+
 TEMPLATES: tuple[Callable[[], Graph], ...] = (
     quick_start,
     step_by_step,
@@ -493,5 +519,6 @@ TEMPLATES: tuple[Callable[[], Graph], ...] = (
     each_loss,
     style_picture,
     trained_style,
+    restyle_video,
     *NATIVE,
 )
