@@ -198,11 +198,18 @@ def unseen(folder: Path) -> dict[str, str]:
 
 
 def stability(folder: Path) -> Plan:
-    """Guidance before the trust region and now, at 128 px by the defaults: each style on three of the unseen photos."""
+    """The defaults at 128 px: each style on three of the unseen photos."""
     sources = unseen(folder)
     names, prompts = list(sources), tuple(style.phrases[0] for name, style in STYLES.items() if name != "photo")
     tried = {prompt: tuple(names[k % APART :: APART]) for k, prompt in enumerate(prompts)}
-    return Plan(sources, prompts, GUIDANCE, (1.0,), (0,), judge(), {"size": 128}, tried=tried)
+    return Plan(sources, prompts, GUIDANCE[1:], (1.0,), (0,), judge(), {"size": 128}, tried=tried)
+
+
+def dial(folder: Path) -> Plan:
+    """The dial of style at 1, 2 and 3, at 128 px: two portraits, a lion and a flower of the unseen photos."""
+    sources = {name: path for name, path in unseen(folder).items() if name in (*SENSITIVE, "biden")}
+    prompts = (*STABILITY_PROMPTS, "water painting")
+    return Plan(sources, prompts, GUIDANCE[1:], (1.0, 2.0, 3.0), (0,), judge(), {"size": 128}, sweep="style")
 
 
 def sensitivity(folder: Path) -> dict[str, Plan]:
