@@ -1,8 +1,8 @@
 """`python -m tools.evaluation confirm`: the runs of docs/evaluation.md with the built-in models.
 
 screening and confirm are sweeps that go on where they were stopped; full and large check the finalist at the default
-settings and at 128 px; stable and anchors ask for the worth of stable guidance, and of the anchors under it; stability
-and sensitivity measure damage on photos that no tuning saw; why and judge measure the anchors and the judge. `--docs`
+settings and at 128 px; stable and anchors ask for the worth of stable guidance, and of the anchors under it; stability,
+dial and sensitivity measure damage and style on photos that no training saw; why and judge measure the anchors and the judge. `--docs`
 puts what came into the page.
 """
 
@@ -51,7 +51,9 @@ def screened(rows: list[dict]) -> str:
 
 
 def stable(rows: list[dict]) -> str:
-    """Markdown: what each way to guide damages and keeps, the mean over all edits, and the worst."""
+    """Markdown: what each way to guide, at each weight, damages and keeps: the mean over all edits, and the worst."""
+    weights = curves.weights(rows, rows[0]["method"])
+    rows = [row | {"method": f"style {row['weight']:g}"} for row in rows] if len(weights) > 1 else rows
     measures = {"clipped": max, "glitter": max, "ssim": min, "gradient": min, "probability": min}
     lines = ["| guidance | phrase | burned out | glitter | SSIM | gradient correlation | style probability |"]
     lines += ["| --- | --- | --- | --- | --- | --- | --- |"]
@@ -121,7 +123,7 @@ def main() -> None:
     else:
         plan = protocol.PLANS[args.what](folder)
         rows = sweep(args.what, protocol.quick(plan) if args.quick else plan, folder, args.workers, args.batch)
-        if args.what == "stability":
+        if args.what in ("stability", "dial"):
             text = stable(rows)
         elif args.what not in ("screening", "second"):
             report(args.what, rows, folder, args.docs and not args.quick)

@@ -251,6 +251,7 @@ PLANS: dict[str, Callable[[Path], Plan]] = {
     "second": second,
     "confirm": confirm,
     "stability": stability,
+    "dial": dial,
     "stable": stable,
     "anchors": anchors,
     "full": partial(_check, FULL),
