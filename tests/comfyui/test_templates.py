@@ -8,6 +8,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -90,3 +91,30 @@ def test_a_marked_workflow_names_files_that_its_nodes_name(snapshot):
         workflow = read(path)
         values = {str(value) for node in workflow["nodes"] for value in node.get("widgets_values", [])}
         assert set(needs(workflow)) <= values, path.name
+
+
+def test_the_video_template_keeps_frames_rate_and_sound(client, prompt, info, base):
+    """ComfyUI's own video nodes around ours, on a clip of three frames."""
+    av = pytest.importorskip("av")
+    with av.open(str(base / "input" / "clip.mp4"), "w") as target:
+        shown, heard = target.add_stream("libx264", rate=5), target.add_stream("aac", rate=44100)
+        shown.width, shown.height, shown.pix_fmt = 64, 48, "yuv420p"
+        for k in range(3):
+            moved = np.roll(np.linspace(0, 255, 64 * 48 * 3).reshape(48, 64, 3), 3 * k, 1).astype(np.uint8)
+            target.mux(shown.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
+        target.mux(shown.encode())
+        for k in range(26):
+            wave = av.AudioFrame.from_ndarray(np.full((1, 1024), 0.1, np.float32), format="fltp", layout="mono")
+            wave.sample_rate, wave.pts = 44100, 1024 * k
+            target.mux(heard.encode(wave))
+        target.mux(heard.encode())
+    graph = prompt("restyle_a_video", size=32, steps=6, skip=3, crops=2)
+    (saver,) = (node for node in graph.values() if node["class_type"] == "SaveVideo")
+    if info["SaveVideo"]["input"]["required"]["format"][0] == "COMFY_DYNAMICCOMBO_V3":
+        saver["inputs"] |= {"format": "auto", "format.codec": "auto"}  # as the page of later versions says it
+    run = client.run(graph, timeout=300)
+    assert run.status == "success", run.error
+    (shown,) = (told for output in run.outputs.values() for told in output.get("images", []))
+    with av.open(io.BytesIO(client.view(shown))) as made:
+        assert len(made.streams.audio) == 1 and float(made.streams.video[0].average_rate) == pytest.approx(5, rel=0.01)
+        assert len([frame for frame in made.decode(video=0)]) == 3

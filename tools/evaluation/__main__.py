@@ -2,8 +2,8 @@
 
 screening and confirm are sweeps that go on where they were stopped; full and large check the finalist at the default
 settings and at 128 px; stable and anchors ask for the worth of stable guidance, and of the anchors under it; stability,
-dial and sensitivity measure damage and style on photos that no training saw; why and judge measure the anchors and the judge. `--docs`
-puts what came into the page.
+dial and sensitivity measure damage and style on photos that no training saw; why and judge measure the anchors and the
+judge. `--docs` puts what came into the page.
 """
 
 from __future__ import annotations
