@@ -207,7 +207,13 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     )
     _add_settings(stylize, add)
     group = _adder(stylize.add_argument_group("styles", "trained by finetune: an unguided walk, without CLIP"))
-    group("--style-file", "a style's file; repeatable", action="append", dest="style_files", metavar="FILE")
+    group(
+        "--style-file",
+        "a style's file, or golden, the built-in one; repeatable",
+        action="append",
+        dest="style_files",
+        metavar="FILE",
+    )
     group("--inversion", "respacing of the inversion; by default 10 points up to the style's noise", metavar="T:N")
     group("--points", "of the walk back (6)", type=int, metavar="N")
     group("--rounds", "pull an unseen picture into the network's domain before, 8 to 10 times", type=int, metavar="N")

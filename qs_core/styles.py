@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints, lowrank, unets
+from . import checkpoints, demo, lowrank, unets
 from .checkpoints import STYLE, specification
 from .checkpoints.contents import require_weight
 from .errors import InputError, UnsupportedCheckpoint
 from .finite import Checks
 from .model import DiffusionModel
-from .paths import expanded
+from .paths import exists, expanded
 from .protocol import Model, Prediction
 from .samplers import Guide, Guided
 from .schedule import Schedule
@@ -111,11 +111,13 @@ def header(said: Mapping, options: Mapping) -> dict:
 
 
 def load(path: str | Path, base: DiffusionModel) -> Style:
-    """The style of a file for its base model.
+    """The style of a file for its base model, or the built-in one of that name where there is no such file.
 
     Raises InputError for a style of another network, UnsupportedCheckpoint for a file that is no style.
     """
     path = expanded(path)
+    if str(path) in demo.STYLES and not exists(path):
+        path = demo.STYLES[str(path)]
     found, stated = checkpoints.find(path)
     said, state, name = _said(stated.get(STYLE), path.name), found.state, path.name
     small = lowrank.detect(state)

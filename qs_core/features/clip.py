@@ -120,7 +120,10 @@ class CLIP:
         return normalize(embeddings, dim=-1).mean(0) if templates else embeddings[0]
 
     def sentences(self, phrase: str, templates: bool = False) -> Tensor:
-        """(n, D) float32 embeddings of the phrase, or of the templates' sentences around it; errors as above."""
+        """(n, D) float32 embeddings of the phrase, or of the templates' sentences around it; errors as above.
+
+        Deviation: open_clip has 80 templates; the list of DiffuseIT and DiffusionCLIP has 79.
+        """
         texts = [template(phrase) for template in OPENAI_IMAGENET_TEMPLATES] if templates else [phrase]
         self.check(phrase, texts)
         tokens = self.tokenizer(texts).to(self.device)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from qs_core import checkpoints, load_clip, load_model, text_direction
+from qs_core import checkpoints, demo, load_clip, load_model, text_direction
 from qs_core.blend import BlendMap
 from qs_core.crops import Crops
 from qs_core.errors import InputError, UnsupportedCheckpoint
@@ -251,3 +251,13 @@ class TestRedrawing:
         for bad in ("", "-1", "nan", "1@300", "1@100,2@300,0", "x", "1@a,2", "inf"):
             with pytest.raises(InputError, match="not understood"):
                 parse_weight(bad)
+
+
+def test_the_built_in_style_is_known_by_name(base):
+    assert same_weights(load("golden", base), load(demo.STYLES["golden"], base))
+    with pytest.raises(InputError, match="silver"):
+        load("silver", base)
+
+
+def same_weights(one, other) -> bool:
+    return all(torch.equal(tensor, weights(other)[name]) for name, tensor in weights(one).items())

@@ -24,7 +24,7 @@ from .cases import Case
 from .measuring import load_average
 
 PHRASES = ("water painting", "mosaic")
-STEADY = (0.0, 0.5, 0.8, 0.9, 0.95, 1.0)
+STEADY = (0.0, 0.8, 0.95)
 PHOTOS = ("astronaut", "cat")
 PAN, ZOOM = 0.02, 0.97  # a frame's move in shares of the picture's side, and its width beside the one before
 
@@ -67,9 +67,9 @@ def warping_error(frames: Tensor, motion: Motion) -> Tensor:
 def run(case: Case, frames: int, sheet: Path | None = None) -> str:
     """A row for each `steady`: warping error, how many times less that is than frame by frame, style and content.
 
-    Edits are of `case.settings`, 128 px by default; the sheet has a row of frames for each `steady`.
+    Edits are of `case.settings`, 64 px by default; the sheet has a row of frames for each `steady`.
     """
-    before, s = load_average(), Settings(PHRASES[0], **{"size": 128, "device": case.device, **case.settings})
+    before, s = load_average(), Settings(PHRASES[0], **{"size": 64, "device": case.device, **case.settings})
     its_judge, rows, first, shown = load_clip(judge().clip), [], None, []
     texts = {phrase: text_direction(its_judge, (phrase,)) for phrase in PHRASES}
     photos = {name: torch.from_numpy(array.copy()) for name, array in held_out_pictures() if name in PHOTOS}
@@ -102,4 +102,4 @@ def run(case: Case, frames: int, sheet: Path | None = None) -> str:
         pictures.write(sheet, torch.cat(shown, 1))
     head = ("steady", "warping error", "times less", "directional similarity", "SSIM", "the source's own error")
     told = f"{len(PHOTOS)} photos, a pan and a zoom of {frames} frames each, {' and '.join(PHRASES)}; {s.size} px."
-    return f"{told}\n\n{report.table(head, rows)}\n\n{report.environment(before)}"
+    return f"{told}\n\n{report.table(head, rows)}\n\n{report.surroundings(case.device, before)}"
