@@ -1,0 +1,101 @@
+"""Large pictures with the built-in models: seconds a step and peak memory by size, and whether windows leave seams."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+from PIL import Image
+
+from qs_core import demo
+from qs_core.blend import BlendMap
+from qs_core.networks import load
+from qs_core.pipeline import stylize
+from qs_core.settings import Settings, make_terms
+from qs_core.stylizer import Stylizer, complete
+from qs_core.tiles import Tiled, tiled
+
+from . import report
+from .cases import Case
+from .measuring import load_average
+
+SIZES = (256, 512, 1024, 2048)
+WALK = {"steps": "4", "skip": 3}  # one step there and one back
+STEPS = 25  # of each, by the defaults
+SEAMS = {"size": 320, "tile": 192, "steps": "20", "skip": 10}
+
+
+def alone(size: int) -> dict:
+    """Seconds of an inverted step and of a guided one, and bytes of the process's peak beside the imports."""
+    at_rest = _peak()
+    s = Settings("water painting", size=size, **WALK)
+    networks = load(s).without_text()
+    stylizer = Stylizer(networks.model, inversions=0)
+    with Image.open(demo.PICTURES["cat"]) as photo:
+        square = photo.convert("RGB").resize((size, size))
+    source = stylizer.prepare(torch.from_numpy(_array(square)), size, s.fit).source
+    begun = time.perf_counter()
+    inversion = complete(stylizer.invert(source, s.steps, s.skip, s.start, [0]))
+    inverted = time.perf_counter()
+    terms = make_terms(s, inversion.model, networks.text, size, size, networks.of_losses)
+    complete(stylizer.guide(inversion, terms, s, [0], BlendMap(1.0, 1.0)))
+    guided = time.perf_counter()
+    windows = len(inversion.model.windows(size, size)) if isinstance(inversion.model, Tiled) else 1
+    return {"inverted": inverted - begun, "guided": guided - inverted, "bytes": _peak() - at_rest, "windows": windows}
+
+
+def seams() -> tuple[float, float]:
+    """The gradient across the windows' borders beside that elsewhere: of a picture in windows, and of a whole one."""
+    made = [
+        stylize(demo.PICTURES["cat"], "water painting", **{**SEAMS, "tile": tile}) for tile in (SEAMS["tile"], 4096)
+    ]
+    pictures = [one.picture for one in made]
+    height, width = pictures[0].shape[-2:]
+    windows = tiled(load(Settings("water painting")).model, SEAMS["tile"], height, width).windows(height, width)
+    columns = {edge for window in windows for edge in (window.place[-1].start, window.place[-1].stop)} - {0, width}
+    return tuple(_across(picture, sorted(column for column in columns if column < width)) for picture in pictures)
+
+
+def _across(picture: torch.Tensor, columns: list[int]) -> float:
+    steps = (picture[..., 1:] - picture[..., :-1]).abs().mean((0, 1))
+    at = torch.zeros(len(steps), dtype=torch.bool)
+    at[[column - 1 for column in columns]] = True
+    return float(steps[at].mean() / steps[~at].mean())
+
+
+def _array(image: Image.Image):
+    import numpy as np
+
+    return (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1)[None].copy()
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def run(case: Case) -> str:
+    """A row for each size, in a process of its own, and a sentence on seams."""
+    before, rows = load_average(), []
+    for size in SIZES:
+        command = [sys.executable, "-c", f"from tools.benchmark import large as l; print('@' + l.told({size}))"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = json.loads(done.rpartition("@")[2])
+        whole = STEPS * (found["inverted"] + found["guided"]) / 60
+        rows.append([size, found["windows"], f"{found['inverted']:.1f}", f"{found['guided']:.1f}", f"{whole:.0f}"])
+        rows[-1].append(report.gigabytes(found["bytes"]))
+        print(rows[-1], flush=True)
+    heads = ["pixels a side", "windows", "seconds an inverted step", "seconds a guided step", "minutes for 25 of each"]
+    in_windows, whole = seams()
+    note = f"One step of each was measured; the minutes are these times {STEPS}. Memory is beside the imports. "
+    note += f"Seams, {SEAMS['size']} px in windows of {SEAMS['tile']}: the gradient across the windows' borders is "
+    note += f"{in_windows:.3f} times that elsewhere, and {whole:.3f} times at the same places of the picture without "
+    return f"{report.table([*heads, 'peak, GB'], rows)}\n\n{note}windows. {report.surroundings(case.device, before)}"
+
+
+def told(size: int) -> str:
+    """What `alone` measured, as JSON."""
+    return json.dumps(alone(size))
