@@ -196,7 +196,7 @@ class LoadOpenCLIP:
     @classmethod
     def VALIDATE_INPUTS(cls, clip_name=None, pretrained=None, custom_name="", input_types=None):
         """True, or what is wrong with the names; ComfyUI then does not compare them with its own list, nor the type of
-        what is linked: before 0.2 `pretrained` took a text."""
+        what is linked: in older workflows `pretrained` takes a text."""
         return verdict(_chosen, clip_name, pretrained, custom_name)
 
     @leaves_inference_mode
