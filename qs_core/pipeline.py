@@ -32,7 +32,7 @@ Source = pictures.Source
 class Restyled:
     """One result: (3, H, W) in about [-1, 1], the source's number, the seed, and the run's report.
 
-    `frame` is what the next frame of a sequence is held to.
+    `frame` is what the next frame of a sequence is held to; None where `steady` is 0.
     """
 
     picture: Tensor
@@ -148,7 +148,7 @@ def restyle_one(
             drawn = reached.picture.cpu()
             finished = prepared.finish(drawn, blend, s.output_size, networks.text.colours(s.colour_transfer), s.detail)
             for k, seed in enumerate(seeds[reached.rows]):
-                frame = Before(prepared.source, drawn[k : k + 1])
+                frame = Before(prepared.source, drawn[k : k + 1]) if s.steady else None
                 yield Restyled(finished[k], number, seed, log.with_settings(report, seed), frame)
 
 

@@ -111,14 +111,15 @@ class State:
                 self.other = told.get("key") != self.key
                 if not self.other:
                     self.done = int(told["done"])
-                    self.before = Before(held.get_tensor("source"), held.get_tensor("drawn"))
+                    tensors = {name: held.get_tensor(name) for name in held.keys()}
+                    self.before = Before(**tensors) if tensors else None
         except (SafetensorError, OSError) as error:
             raise InputError(f"{self.path} cannot be read ({error}). Delete it to begin anew.") from error
 
-    def write(self, before: Before) -> None:
-        """One frame more is done."""
+    def write(self, before: Before | None) -> None:
+        """One frame more is done; the next one is held to it, or to nothing."""
         self.done, self.before = self.done + 1, before
-        tensors = {"source": before.source.contiguous(), "drawn": before.drawn.contiguous()}
+        tensors = {name: tensor.contiguous() for name, tensor in vars(before).items()} if before else {}
         write_whole(self.path, save(tensors, {"key": self.key, "done": str(self.done)}))
 
 

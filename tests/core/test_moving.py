@@ -241,6 +241,20 @@ def test_a_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path,
     assert "begins at its start" in told[-1]
 
 
+def test_frames_that_are_left_to_themselves_go_on_as_well(film, tmp_path):
+    frames, s = job.Frames([str(film)]), Settings("golden", **QUICK)
+
+    def made():
+        return job.run(frames, lambda k: tmp_path / f"{k}.png", s)
+
+    begun = made()
+    next(begun)
+    begun.close()
+    assert [one.number for one in made()] == [1, 2, 3]
+    alone = run([list(video.frames(film))[2]], s)
+    np.testing.assert_array_equal(Image.open(tmp_path / "2.png"), next(alone).image)
+
+
 def test_two_runs_do_not_share_a_folder(film, tmp_path):
     frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
     begun = job.run(frames, lambda k: tmp_path / "one" / f"{k}.png", s)
