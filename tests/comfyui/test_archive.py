@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -148,4 +149,7 @@ def test_comfy_test_registers_makes_and_validates_everything(unpacked, comfy_tes
 
 
 def test_comfy_test_finds_every_node_in_some_workflow(comfy_test):
-    assert "All registered nodes are referenced by at least one workflow." in comfy_test("coverage", "--strict")
+    """But for the one that trains for half an hour, and the one that stands in for another where that is refused."""
+    told = comfy_test("coverage")
+    left = re.findall(r"^  - (\w+)$", told, re.MULTILINE)
+    assert left == ["QSFineTuneStyle", "UseNativeModelX0"], told
