@@ -7,7 +7,7 @@ trials    savings that are not used: what torch.compile, channels-last networks 
 cost      operations and bytes of a guided step, part by part, against what the machine can do
 profile   torch.profiler's table of our guided steps
 flicker   clips of known motion: how much a restyled sequence flickers, frame by frame and held steady
-large     seconds and memory of the built-in models from 256 to 2048 px, and the seams of windows
+large     seconds and memory of the built-in models from 256 to 1024 px, and the seams of windows
 many      pictures an hour of one process, two, and two actors of Ray
 sizing    what a picture costs beside its walk, and pictures an hour for 1, 8 and 64 GPUs, simulated from it
 """

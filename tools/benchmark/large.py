@@ -23,7 +23,7 @@ from . import report
 from .cases import Case
 from .measuring import load_average
 
-SIZES = (256, 512, 1024, 2048)
+SIZES = (256, 512, 1024)
 WALK = {"steps": "4", "skip": 3}  # one step there and one back
 STEPS = 25  # of each, by the defaults
 SEAMS = {"size": 320, "tile": 192, "steps": "20", "skip": 10}
