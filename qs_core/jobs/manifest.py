@@ -31,13 +31,7 @@ class Manifest:
         return self
 
     def __enter__(self) -> Manifest:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(f"Another run writes to {self.folder}. Wait for its end, or give another.") from error
-        except OSError as error:
-            raise InputError(f"Cannot write to {self.folder} ({error.strerror}). Give another folder.") from error
+        claim(self.folder, self.lock)
         try:
             self._begin()
         except BaseException:
@@ -46,8 +40,6 @@ class Manifest:
         return self
 
     def _begin(self) -> None:
-        for left in self.folder.glob(".*.partial"):  # of a run that was killed
-            left.unlink()
         held = self._held()
         lines = _whole(held)
         self.entries = _entries(lines, self.path)
@@ -76,6 +68,26 @@ class Manifest:
             ) from error
         if "output" in entry:
             self.entries[entry["output"]] = entry
+
+
+def claim(folder: Path, lock: FileLock) -> None:
+    """Make the folder where need be, take its lock, and clear what a run that was killed had half written.
+
+    Raises InputError where another run has it, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(f"Another run writes to {folder}. Wait for its end, or give another.") from error
+    except OSError as error:
+        raise InputError(f"Cannot write to {folder} ({error.strerror}). Give another folder.") from error
+    try:
+        for left in folder.glob(".*.partial"):
+            left.unlink()
+    except BaseException:
+        lock.release()
+        raise
 
 
 def _whole(held: bytes) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -20,6 +20,7 @@ from safetensors.torch import save
 from .. import pictures
 from ..errors import InputError
 from ..features.weights import Announce
+from ..jobs.manifest import claim
 from ..jobs.restyling import BUT_FOR_ROUNDING, stamp
 from ..modes import each_in_plain_mode
 from ..networks import load
@@ -83,13 +84,7 @@ class State:
         self.lock, self.done, self.before, self.other = FileLock(folder / LOCK), 0, None, False
 
     def __enter__(self) -> State:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(f"Another run writes to {self.folder}. Wait for its end, or give another.") from error
-        except OSError as error:
-            raise InputError(f"Cannot write to {self.folder} ({error.strerror}). Give another folder.") from error
+        claim(self.folder, self.lock)
         try:
             self._read()
         except BaseException:
@@ -101,8 +96,6 @@ class State:
         self.lock.release()
 
     def _read(self) -> None:
-        for left in self.folder.glob(".*.partial"):  # of a run that was killed
-            left.unlink()
         if not self.path.exists():
             return
         try:

@@ -11,7 +11,7 @@ import time
 import torch
 from PIL import Image
 
-from qs_core import demo
+from qs_core import demo, pictures
 from qs_core.blend import BlendMap
 from qs_core.networks import load
 from qs_core.pipeline import stylize
@@ -37,7 +37,7 @@ def alone(size: int) -> dict:
     stylizer = Stylizer(networks.model, inversions=0)
     with Image.open(demo.PICTURES["cat"]) as photo:
         square = photo.convert("RGB").resize((size, size))
-    source = stylizer.prepare(torch.from_numpy(_array(square)), size, s.fit).source
+    source = stylizer.prepare(pictures.take(square)[None], size, s.fit).source
     begun = time.perf_counter()
     inversion = complete(stylizer.invert(source, s.steps, s.skip, s.start, [0]))
     inverted = time.perf_counter()
@@ -53,11 +53,11 @@ def seams() -> tuple[float, float]:
     made = [
         stylize(demo.PICTURES["cat"], "water painting", **{**SEAMS, "tile": tile}) for tile in (SEAMS["tile"], 4096)
     ]
-    pictures = [one.picture for one in made]
-    height, width = pictures[0].shape[-2:]
+    drawn = [one.picture for one in made]
+    height, width = drawn[0].shape[-2:]
     windows = tiled(load(Settings("water painting")).model, SEAMS["tile"], height, width).windows(height, width)
     columns = {edge for window in windows for edge in (window.place[-1].start, window.place[-1].stop)} - {0, width}
-    return tuple(_across(picture, sorted(column for column in columns if column < width)) for picture in pictures)
+    return tuple(_across(picture, sorted(column for column in columns if column < width)) for picture in drawn)
 
 
 def _across(picture: torch.Tensor, columns: list[int]) -> float:
@@ -65,12 +65,6 @@ def _across(picture: torch.Tensor, columns: list[int]) -> float:
     at = torch.zeros(len(steps), dtype=torch.bool)
     at[[column - 1 for column in columns]] = True
     return float(steps[at].mean() / steps[~at].mean())
-
-
-def _array(image: Image.Image):
-    import numpy as np
-
-    return (np.asarray(image, np.float32) / 127.5 - 1).transpose(2, 0, 1)[None].copy()
 
 
 def _peak() -> int:
