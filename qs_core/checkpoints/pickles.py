@@ -16,6 +16,7 @@ NAMES = re.compile(
 )
 MOST_OPCODES = 500_000  # a file of 20 000 tensors
 MOST_PARTS = 1_000  # of a tuple, with those of its tuples
+DEEPEST = 1_000  # open at once; Python's own pickler goes no deeper
 LONGEST_NUMBER = 8  # bytes
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # begins torch's format before 1.6
 PLAIN, COMPOUND = 1, 2  # a compound, such as a tuple, is no key of a state dict
@@ -52,6 +53,8 @@ def _follow(stream: BinaryIO) -> None:
         elif name == "MARK":
             marks.append(stack)
             stack = []
+            if len(marks) > DEEPEST:
+                raise SuspiciousPickle(f"is nested more than {DEEPEST} deep")
         elif name in ("TUPLE", "APPENDS", "SETITEMS"):
             parts, stack = stack, marks.pop()
             if name == "TUPLE":
