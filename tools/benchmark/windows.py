@@ -23,7 +23,7 @@ from . import report
 from .cases import Case
 from .measuring import load_average
 
-SIZES = (256, 512, 1024)
+SIZES = (256, 512, 1024, 2048)
 WALK = {"steps": "4", "skip": 3}  # one step there and one back
 STEPS = 25  # of each, by the defaults
 SEAMS = {"size": 320, "tile": 192, "steps": "20", "skip": 10}
@@ -75,7 +75,7 @@ def run(case: Case) -> str:
     """A row for each size, in a process of its own, and a sentence on seams."""
     before, rows = load_average(), []
     for size in SIZES:
-        command = [sys.executable, "-c", f"from tools.benchmark import large as l; print('@' + l.told({size}))"]
+        command = [sys.executable, "-c", f"from tools.benchmark import windows as w; print('@' + w.told({size}))"]
         done = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found = json.loads(done.rpartition("@")[2])
         whole = STEPS * (found["inverted"] + found["guided"]) / 60
