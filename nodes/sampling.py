@@ -211,6 +211,15 @@ class QSAttnGuidedSampler:
                     "followed. 0: each by itself, which flickers; 0.95 is steady; 1 lets hardly anything change.",
                     advanced=True,
                 ),
+                "soft_clip": number(
+                    DEFAULTS["soft_clip"],
+                    0.0,
+                    1.0,
+                    0.05,
+                    "How near to black and white a curve begins that brings back colours beyond them, so that shadows "
+                    "and highlights keep their detail. 0: colours are cut off there, as in the papers.",
+                    advanced=True,
+                ),
             },
         }
 

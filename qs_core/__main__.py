@@ -183,6 +183,12 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
         metavar="D",
     )
     add(
+        "--soft-clip",
+        "share of the range, near black and near white, where colours beyond it are brought back; 0: they are cut off",
+        type=float,
+        metavar="S",
+    )
+    add(
         "--steady",
         "a video, or a folder of frames: 0 each frame by itself, 1 as still as it gets; of a video "
         f"{STEADY:g} by default",

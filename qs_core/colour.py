@@ -1,4 +1,4 @@
-"""Colours of one picture for another: the linear Monge-Kantorovitch map of Pitié & Kokaram (2007)."""
+"""Colours of one picture for another, by the linear Monge-Kantorovitch map of Pitié & Kokaram (2007); soft clipping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+WHITE_POINT = 0.999  # quantile of a picture's values that soft clipping takes to the limit
 LEVEL = 2 / 255  # of an 8-bit picture in [-1, 1]; a deviation below that tells nothing
 
 
@@ -71,3 +72,24 @@ def transport(source: Tensor, target: Tensor) -> Tensor:
     inverse = vectors / values.clamp(min=LEVEL**2).sqrt() @ vectors.T
     values, vectors = torch.linalg.eigh(root @ target @ root)
     return inverse @ (vectors * values.clamp(min=0).sqrt() @ vectors.T) @ inverse
+
+
+def soft_clip(pictures: Tensor, share: float) -> Tensor:
+    """(B, 3, H, W) with what is beyond [-1, 1] brought back by a curve: shadows and highlights keep detail.
+
+    The outer `share` of either half of the range takes part, 0 to 1; 0 changes nothing. The curve is Reinhard's
+    (2002, eq. 4), t·(1 + t/T²)/(1 + t), from the inner end t = 0 of that part to the picture's own extreme T. Each
+    picture and each end has its own T, so an end that nothing exceeds stays as it is. Values above T stay beyond.
+    """
+    if not share:
+        return pictures
+    return -_compressed(-_compressed(pictures, share), share)
+
+
+def _compressed(pictures: Tensor, share: float) -> Tensor:
+    """The upper end alone."""
+    knee = 1 - share
+    white = pictures.flatten(1).sort(dim=1).values[:, int(WHITE_POINT * (pictures[0].numel() - 1))]
+    extreme = (rearrange(white, "b -> b 1 1 1").clamp(min=1) - knee) / share
+    t = (pictures - knee) / share
+    return torch.where(t > 0, knee + share * t * (1 + t / extreme**2) / (1 + t.clamp(min=0)), pictures)

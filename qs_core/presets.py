@@ -43,6 +43,7 @@ ZECON = {
     "range": 50.0,
     "mse_chroma": 1.0,
     "trust_radius": 0.0,
+    "soft_clip": 0.0,
 }
 
 
@@ -113,6 +114,7 @@ DIFFUSEIT_WALK = {
     "mse": 0.0,
     "range": 200.0,
     "trust_radius": 0.0,
+    "soft_clip": 0.0,
 }
 OF_DIFFUSEIT = (
     "It reads DINO's ViT (--vit and its weights), for which the guiding CLIP's own transformer stands in, and several "

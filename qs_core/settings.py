@@ -50,6 +50,7 @@ class Settings(LossSettings):
     tile: int | None = None  # longest side of the windows of a large picture; see `tiles.tiled`
     fit: str = "pad"
     output_size: str = "network"
+    soft_clip: float = 0.2  # share of the range, at either end, where what is beyond it is brought back; 0: cut off
     detail: float = 0.0  # dial: the original's fine structure in a result of its size
     steps: str = "50"
     skip: int = 25
@@ -98,6 +99,8 @@ class Settings(LossSettings):
             raise InputError(f"steady {self.steady}: 0 (each frame by itself) to 1 (as still as it gets) is needed.")
         if self.steady and self.count > 1:
             raise InputError(f"count {self.count}: of a sequence (steady {self.steady:g}) there is one result. Give 1.")
+        if not 0 <= self.soft_clip <= 1:  # false for NaN as well
+            raise InputError(f"soft_clip {self.soft_clip}: 0 (colours are cut off) to 1 (all of the range) is needed.")
         if not 0 <= self.colour_transfer <= 1:  # false for NaN as well
             raise InputError(f"colour_transfer {self.colour_transfer}: 0 (the photo's colours) to 1 is needed.")
         give("more_clips", values.phrases(self.more_clips))

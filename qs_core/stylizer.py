@@ -16,7 +16,7 @@ from torch import Tensor
 
 from . import networks, pictures
 from .blend import BlendMap
-from .colour import Colours
+from .colour import Colours, soft_clip
 from .detail import add_detail
 from .errors import InputError
 from .features.weights import Announce
@@ -100,6 +100,7 @@ class Progress:
     model: Model
     policy: MemoryPolicy
     terms: Sequence[BoundTerm] = ()
+    soft_clip: float = 0.0
 
     @property
     def last(self) -> bool:
@@ -113,9 +114,9 @@ class Progress:
 
     @property
     def picture(self) -> Tensor:
-        """(B, 3, H, W) as they look now: the predicted ones on the way, at the end the result."""
+        """(B, 3, H, W) as they look now, by `soft_clip`: the predicted ones on the way, at the end the result."""
         with torch.no_grad():
-            return self.model.to_picture(self.drawn)
+            return soft_clip(self.model.to_picture(self.drawn), self.soft_clip)
 
 
 def complete(walk: Generator[Progress, None, Result], tell: Callable[[Progress], None] | None = None) -> Result:
@@ -251,7 +252,7 @@ class Stylizer:
                 for number, reached in enumerate(steps, 1):
                     if left and number > s.first_step_repeats and _left_range(reached, s.restart_above):
                         break
-                    yield Progress(rows, number, total, reached, part.model, policy, bound)
+                    yield Progress(rows, number, total, reached, part.model, policy, bound, s.soft_clip)
                 else:
                     return
                 part = part.drawn_anew(others)

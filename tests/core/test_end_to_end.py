@@ -54,7 +54,7 @@ def restyled(name: str) -> torch.Tensor:
     colours = [torch.stack([torch.sin(k * y), torch.cos(x - y), torch.sin(k * x) * torch.cos(y)]) for k in (1, 2)]
     mask = ((x + y) / 12)[None, None] if name == "masked" else None
     weights = {name: 64 * value for name, value in WEIGHTS.items()}  # from 32x32 to 256x256 pixels
-    fixed = {"steps": "50", "skip": 44, "crops": 4, "attend": "all", "mse_chroma": 1.0}
+    fixed = {"soft_clip": 0.0, "steps": "50", "skip": 44, "crops": 4, "attend": "all", "mse_chroma": 1.0}
     s = Settings("gold", **fixed, **weights, **WALKS[name])
     stylizer = Stylizer(model)
     prepared = stylizer.prepare(torch.stack(colours), 32, "pad")

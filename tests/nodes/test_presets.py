@@ -70,7 +70,8 @@ def test_the_summary_tells_what_is_left_to_do(pack):
     assert (
         "clip_directional 100000, clip_global 4000, contrastive 500, mse 5000, vgg 10 (left out: turn vgg on)" in said
     )
-    assert "set on the other nodes: steps 50, start zecon, sampler ddpm, eta 0.0, trust_radius 0.0, skip 25\n" in said
+    others = "steps 50, start zecon, sampler ddpm, eta 0.0, trust_radius 0.0, soft_clip 0.0, skip 25"
+    assert f"set on the other nodes: {others}\n" in said
     assert "the other nodes: as they are" in chosen(pack, "crayon")["summary"]
 
 

@@ -180,7 +180,7 @@ def confirm(folder: Path) -> Plan:
 
 # Guidance as it was before the trust region, with the weights of then.
 BEFORE = {"trust_radius": 0.0, "clip_directional": 7000.0, "clip_global": 2500.0, "contrastive": 300.0}
-BEFORE |= {"mse": 4000.0, "mse_chroma": 1.0, "range": 50.0}
+BEFORE |= {"soft_clip": 0.0, "mse": 4000.0, "mse_chroma": 1.0, "range": 50.0}
 STABILITY_PROMPTS = ("a sketch with crayon", "golden")
 SENSITIVE = ("obama", "lion", "garden")  # a face, an animal, a plant
 
