@@ -13,6 +13,7 @@ WINDOW, FILLED = (1366, 768), 0.75
 READABLE = 0.62  # the smallest scale that is aimed at
 TITLE = 40  # pixels above a node's `pos` that its title takes, with a little room
 MARGIN, GAP = 15, 15  # of a group around its nodes, and between groups
+FOOT = 40  # of a group at the end of its column: Nodes 2.0 draws a node taller than its size, by a line of buttons
 HEADER = 35  # of a group's title
 LIMITS = range(560, 961, 40)  # heights of columns that are tried
 ROOM = {"EncodeInvertDDIM": 230, "QSAttnGuidedSampler": 80, "QSRestyle": 230}  # for what they show as they run
@@ -160,7 +161,8 @@ def place(made: Sequence[Column]) -> None:
         for block, nodes in column.parts:
             if block.group:
                 top = nodes[0]["pos"][1] - TITLE - HEADER + MARGIN
-                bottom = nodes[-1]["pos"][1] + shown(nodes[-1]) + MARGIN
+                ends = nodes is column.parts[-1][1]
+                bottom = nodes[-1]["pos"][1] + shown(nodes[-1]) + (FOOT if ends else MARGIN)
                 box = (x - MARGIN, top, x + column.width + MARGIN, bottom)
                 frames.setdefault(id(block), (block, []))[1].append(box)
         for node, _ in column.placed():

@@ -501,7 +501,7 @@ def restyle_video() -> Graph:
     graph.group("1 Video: choose yours", film, parts, color=YELLOW)
     graph.group("2 To noise", model, inversion)
     graph.group("3 The style", clip, text, color=PURPLE)
-    graph.group("4 Back, each frame held to the one before", sampler, color=YELLOW)
+    graph.group("4 Back, held steady", sampler, color=YELLOW)
     graph.group("5 A video again, with its sound", made, saved, color=GREEN)
     return graph
 
