@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -28,42 +27,10 @@ from ..paths import write_whole
 from ..pipeline import Tell, refuse, restyle_one
 from ..settings import Settings
 from ..stylizer import Stylizer
-from . import video
+from .sequences import Frames
 from .steady import Before
 
 STATE, LOCK = "state.safetensors", ".state.lock"
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A sequence: picture files in order, or the one video among them."""
-
-    files: Sequence[str]
-
-    @property
-    def video(self) -> Path | None:
-        """The video, if it is one."""
-        return Path(self.files[0]) if len(self.files) == 1 and video.is_video(self.files[0]) else None
-
-    @property
-    def count(self) -> int:
-        """How many; of a video what its head says, which may be wrong."""
-        return video.opened(self.video).frames if self.video else len(self.files)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the first."""
-        return next(video.frames(self.video)).size[::-1] if self.video else pictures.size_of(self.files[0])
-
-    def after(self, done: int) -> Iterable[Image.Image | str]:
-        """The frames from number `done` on, one at a time."""
-        return video.frames(self.video, done) if self.video else self.files[done:]
-
-    def key(self, s: Settings, mask: str | None) -> str:
-        """What tells these frames with these settings from others."""
-        chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
-        told = [chosen, s.seed, [stamp(file) for file in (*self.files, *([mask] if mask else []))]]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,6 +40,13 @@ class Made:
     number: int
     path: Path
     report: dict
+
+
+def key(frames: Frames, s: Settings, mask: str | None) -> str:
+    """What tells these frames with these settings from others."""
+    chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
+    told = [chosen, s.seed, [stamp(file) for file in (*frames.files, *([mask] if mask else []))]]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 class State:
@@ -129,10 +103,12 @@ def run(
 
     Raises InputError for bad input, NonFiniteError and MemoryShortage; what is done by then is kept.
     """
+    if s.count > 1:
+        raise InputError(f"count {s.count}: of each frame there is one result. Give 1.")
     networks = load(s, announce).without_text()
     stylizer = Stylizer(networks.model, inversions=1)
     refuse({frames.size}, s, networks)
-    with State(place(0).parent, frames.key(s, mask)) as state:
+    with State(place(0).parent, key(frames, s, mask)) as state:
         if state.other and announce:
             announce(f"{state.folder} holds another sequence, or one of other settings; this one begins at its start.")
         for number, frame in enumerate(frames.after(state.done), state.done):

@@ -12,6 +12,7 @@ from qs_core import __main__ as command
 from qs_core.errors import InputError
 from qs_core.moving import job, video
 from qs_core.moving.flow import Motion, motion, warped
+from qs_core.moving.sequences import Video
 from qs_core.moving.steady import Before, steadied
 from qs_core.pipeline import run
 from qs_core.samplers import ddim_step, sample
@@ -199,7 +200,7 @@ def test_colours_stay_whatever_the_height(tmp_path):
 def test_what_is_no_video_is_refused(tmp_path, film):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     with pytest.raises(InputError, match="cannot be read as a video"):
-        video.opened(tmp_path / "broken.mp4")
+        video.count(tmp_path / "broken.mp4")
     with pytest.raises(InputError, match="written as one of"):
         video.check(tmp_path / "out.xyz", film)
     with pytest.raises(InputError, match="aac, which .webm does not hold"):
@@ -225,7 +226,7 @@ def test_the_command_restyles_a_video(film, tmp_path, capsys):
 
 def test_a_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path, capsys, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", steady=0.95, **QUICK)
     list(job.run(frames, lambda k: whole / f"{k}.png", s))
     begun = job.run(frames, lambda k: stopped / f"{k}.png", s)
     next(begun), next(begun)
@@ -242,7 +243,7 @@ def test_a_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path,
 
 
 def test_frames_that_are_left_to_themselves_go_on_as_well(film, tmp_path):
-    frames, s = job.Frames([str(film)]), Settings("golden", **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", **QUICK)
 
     def made():
         return job.run(frames, lambda k: tmp_path / f"{k}.png", s)
@@ -256,7 +257,7 @@ def test_frames_that_are_left_to_themselves_go_on_as_well(film, tmp_path):
 
 
 def test_two_runs_do_not_share_a_folder(film, tmp_path):
-    frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", steady=0.95, **QUICK)
     begun = job.run(frames, lambda k: tmp_path / "one" / f"{k}.png", s)
     next(begun)
     with pytest.raises(InputError, match="Another run writes"):
@@ -265,7 +266,7 @@ def test_two_runs_do_not_share_a_folder(film, tmp_path):
 
 
 def test_a_full_disk_loses_no_frame(film, tmp_path, monkeypatch):
-    frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", steady=0.95, **QUICK)
     begun = job.run(frames, lambda k: tmp_path / "one" / f"{k}.png", s)
     next(begun)
 
@@ -295,6 +296,7 @@ def test_a_folder_of_frames_is_a_sequence(film, tmp_path, capsys):
     [
         (["--workers", "2"], "one process makes them"),
         (["--count", "2"], "one result"),
+        (["--count", "2", "--steady", "0"], "one result"),
         (["again.mp4"], "one video at a time"),
     ],
 )
