@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..qs_core import pictures
+from ..qs_core.colour import luminance
 from .lettering import BACKGROUND, FAINT, INK, OVERSAMPLE, font
 
 # Matplotlib's "plasma" (CC0, by N. Smith and S. van der Walt) at even distances, dark to bright.
@@ -73,8 +74,7 @@ def _overlay(picture: Tensor, heat: Heat, frame: pictures.Frame, scale: float) -
 
 def _grey(picture: Tensor) -> Tensor:
     """(3, H, W) in [-1, 1] → (1, H, W) in [0, 1], stretched to the whole range."""
-    weights = torch.tensor([0.299, 0.587, 0.114])
-    grey = torch.einsum("c,chw->hw", weights, picture)[None]
+    grey = luminance(picture)
     low, high = torch.quantile(grey, 0.01), torch.quantile(grey, 0.99)
     return ((grey - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
 

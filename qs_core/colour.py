@@ -1,4 +1,4 @@
-"""Colours of one picture for another: the linear Monge-Kantorovitch map of Pitié & Kokaram (2007)."""
+"""Lightness, and colours of one picture for another: the linear Monge-Kantorovitch map of Pitié & Kokaram (2007)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+REC_601 = (0.299, 0.587, 0.114)
 LEVEL = 2 / 255  # of an 8-bit picture in [-1, 1]; a deviation below that tells nothing
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """(…, 3, H, W) → (…, 1, H, W): Rec. 601's weights on the values as they are, which are not made linear first."""
+    return (pictures * torch.tensor(REC_601).reshape(3, 1, 1).to(pictures)).sum(-3, keepdim=True)
 
 
 @dataclass(frozen=True)

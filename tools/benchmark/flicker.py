@@ -72,11 +72,10 @@ def run(case: Case, frames: int, sheet: Path | None = None) -> str:
     before, s = load_average(), Settings(PHRASES[0], **{"size": 64, "device": case.device, **case.settings})
     its_judge, rows, first, shown = load_clip(judge().clip), [], None, []
     texts = {phrase: text_direction(its_judge, (phrase,)) for phrase in PHRASES}
-    photos = {name: torch.from_numpy(array.copy()) for name, array in held_out_pictures() if name in PHOTOS}
+    photos = {name: pictures.take(array)[None] for name, array in held_out_pictures() if name in PHOTOS}
     for steady in STEADY:
         errors, plain, style, content = [], [], [], []
-        for name, array in photos.items():
-            photo = (array.movedim(-1, 0).float() / 127.5 - 1)[None]
+        for name, photo in photos.items():
             square = min(photo.shape[-2:])
             photo = photo[..., :square, :square]
             for kind in ("pan", "zoom"):
