@@ -500,9 +500,14 @@ def _plain(value: object) -> str:
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> int:
     masks = [options.pop("mask")] if "mask" in options else []
     sharing = {name: options.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in options}
-    if options.get("steady") or any(map(is_video, images)):
-        return _moving(images, output, report, options, masks, sharing)
+    if _moves(images, options):
+        return _moving(images, output, report, Settings, options, masks, sharing)
     return _draw(images, output, report, Settings(**options), partial(run, announce=_tell), masks, sharing)
+
+
+def _moves(images: list[str], options: dict) -> bool:
+    """Whether the pictures are a sequence."""
+    return bool(options.get("steady")) or any(map(is_video, images))
 
 
 def _apply(given: dict) -> int:
@@ -517,6 +522,8 @@ def _apply(given: dict) -> int:
             f"{', '.join(WITH_STYLES)}."
         )
     names = {name: tuple(given.pop(name)) for name in ("style_files", "style_weights") if name in given}
+    if _moves(images, given):
+        return _moving(images, output, report, unguided.StyleSettings, names | given, masks, {})
     return _draw(images, output, report, unguided.StyleSettings(**names, **given), unguided.run, masks)
 
 
@@ -591,14 +598,21 @@ def _draw(
 
 
 def _moving(
-    images: list[str], output: Path, report: Path | None, options: dict, masks: list[str], sharing: dict
+    images: list[str],
+    output: Path,
+    report: Path | None,
+    kind: type,
+    options: dict,
+    masks: list[str],
+    sharing: dict,
 ) -> int:
-    """A video, or a folder's frames in order. What is done is kept, and the same command goes on."""
+    """A video, or a folder's frames in order, by settings of a kind. What is done is kept, and the same command goes
+    on."""
     if sharing:
         raise InputError(
             f"{', '.join(sharing)}: each frame needs the one before, so that one process makes them. Leave it out."
         )
-    frames, s = _sequence(images, output, options)
+    frames, s = _sequence(images, output, kind, options)
     for path in (*frames.check(), *([report] if report else [])):
         _require_writable(path)
     reports, bar = [], tqdm(desc="frames", unit="frame", total=frames.count or None, smoothing=0.05)
@@ -617,14 +631,16 @@ def _moving(
     return 0
 
 
-def _sequence(images: list[str], output: Path, options: dict) -> tuple[Frames, Settings]:
+def _sequence(
+    images: list[str], output: Path, kind: type, options: dict
+) -> tuple[Frames, Settings | unguided.StyleSettings]:
     """What is restyled frame by frame, and how. Raises InputError for more than a video."""
     filmed = [image for image in images if is_video(image)]
     if filmed and len(images) > 1:
         raise InputError(f"{len(images)} files with the video {filmed[0]}: give one video at a time.")
     if filmed:
-        return Video(paths.expanded(filmed[0]), output), Settings(**{"steady": STEADY} | options)
-    found, s = _pictures(images), Settings(**options)
+        return Video(paths.expanded(filmed[0]), output), kind(**{"steady": STEADY} | options)
+    found, s = _pictures(images), kind(**options)
     files = _output_paths(found, output, s, True)
     return Pictures(found, [files[number, s.seed] for number in range(len(found))]), s
 

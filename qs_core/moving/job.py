@@ -16,17 +16,16 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from .. import pictures
+from .. import pictures, pipeline, unguided
 from ..errors import InputError
 from ..features.weights import Announce
 from ..jobs.manifest import claim
 from ..jobs.restyling import BUT_FOR_ROUNDING, stamp
 from ..modes import each_in_plain_mode
-from ..networks import load
 from ..paths import write_whole
-from ..pipeline import Tell, refuse, restyle_one
+from ..pipeline import Tell
 from ..settings import Settings
-from ..stylizer import Stylizer
+from ..unguided import StyleSettings
 from .sequences import Frames
 from .steady import Before
 
@@ -42,7 +41,7 @@ class Made:
     report: dict
 
 
-def key(frames: Frames, s: Settings, mask: str | None) -> str:
+def key(frames: Frames, s: Settings | StyleSettings, mask: str | None) -> str:
     """What tells these frames with these settings from others."""
     chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
     told = [chosen, s.seed, [stamp(file) for file in (*frames.files, *([mask] if mask else []))]]
@@ -94,25 +93,22 @@ class State:
 def run(
     frames: Frames,
     place: Callable[[int], Path],
-    s: Settings,
+    s: Settings | StyleSettings,
     mask: str | None = None,
     progress: Tell | None = None,
     announce: Announce | None = None,
 ) -> Iterator[Made]:
-    """Restyle the frames that are not done yet, in order, and write each to place(number), all in one folder.
+    """Restyle the frames that are not done yet, in order, and write each to place(number), all in one folder: guided,
+    or by fine-tuned styles, as the settings are.
 
     Raises InputError for bad input, NonFiniteError and MemoryShortage; what is done by then is kept.
     """
-    if s.count > 1:
-        raise InputError(f"count {s.count}: of each frame there is one result. Give 1.")
-    networks = load(s, announce).without_text()
-    stylizer = Stylizer(networks.model, inversions=1)
-    refuse({frames.size}, s, networks)
+    draw = (unguided if isinstance(s, StyleSettings) else pipeline).drawer(s, frames.size, announce)
     with State(place(0).parent, key(frames, s, mask)) as state:
         if state.other and announce:
             announce(f"{state.folder} holds another sequence, or one of other settings; this one begins at its start.")
         for number, frame in enumerate(frames.after(state.done), state.done):
-            (made,) = restyle_one(number, frame, mask, s, networks, stylizer, 0.0, progress, state.before)
+            made = draw(number, frame, mask, progress, state.before)
             path = place(number)
             pictures.write(path, made.picture, {"qs_core": json.dumps(made.report["settings"])})
             state.write(made.frame)

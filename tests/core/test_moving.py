@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from qs_core import __main__ as command
+from qs_core.blend import BlendMap
 from qs_core.errors import InputError
 from qs_core.moving import job, video
 from qs_core.moving.flow import Motion, motion, warped
@@ -17,8 +18,11 @@ from qs_core.moving.steady import Before, steadied
 from qs_core.pipeline import run
 from qs_core.samplers import ddim_step, sample
 from qs_core.settings import Settings
+from qs_core.styles import parse_weight
 from qs_core.stylizer import Stylizer, complete
 from qs_core.transfer import restyle
+from qs_core.unguided import StyleSettings
+from qs_core.unguided import run as redraw
 
 av = pytest.importorskip("av")
 QUICK = {"size": 32, "steps": "6", "skip": 3, "crops": 2}
@@ -112,6 +116,57 @@ def test_a_frame_of_another_size_is_not_held_to_the_one_before(picture):
     together = list(run(sizes, Settings("golden", steady=0.9, **QUICK)))
     (alone,) = run(sizes[1:], Settings("golden", steady=0.9, **QUICK))
     assert torch.equal(together[1].picture, alone.picture)
+
+
+WALK = {"size": 32, "inversion": "300:3", "points": 3}  # of a style's file
+
+
+def test_a_style_redraws_wholly_held_what_was_drawn_before(calm, picture):
+    """On a picture that did not move; and left to itself it is as if there had been nothing before."""
+    stylizer, blend = Stylizer(calm, inversions=0), BlendMap(1.0, 1.0)
+    inversion = complete(stylizer.invert(picture(1), "300:3", 1, "inverted", [0]))
+    styles = [(calm, parse_weight("1"))]
+
+    def drawn(steady, before):
+        return complete(stylizer.redraw(inversion, styles, blend, 5, steady, before))
+
+    before = Before(picture(1), picture(2))
+    torch.testing.assert_close(drawn(1.0, before), picture(2), atol=1e-4, rtol=0)
+    free = drawn(0.0, None)
+    assert torch.equal(free, drawn(0.0, before)) and torch.equal(free, drawn(0.9, None))
+    apart = [(one - picture(2)).abs().mean() for one in (drawn(0.95, before), drawn(0.5, before), free)]
+    assert apart[0] < apart[1] < apart[2]
+
+
+def test_a_style_s_frames_of_one_batch_are_those_of_a_sequence(calm, wide):
+    """Each is held to the one before, whether they come together or one by one."""
+    stylizer, blend, styles = Stylizer(calm, inversions=0), BlendMap(1.0, 1.0), [(calm, parse_weight("1"))]
+    sources = torch.cat([frame(wide, k, 32) for k in range(3)])
+    inversion = complete(stylizer.invert(sources, "300:3", 1, "inverted", [0] * 3))
+    together, before = complete(stylizer.redraw(inversion, styles, blend, 3, 0.9)), None
+    for k in range(3):
+        one = inversion.part(slice(k, k + 1))
+        drawn = complete(stylizer.redraw(one, styles, blend, 3, 0.9, before))
+        torch.testing.assert_close(drawn, together[k : k + 1])
+        before = Before(one.source, drawn)
+
+
+def test_a_style_s_frames_are_steadier_than_each_by_itself(wide):
+    frames = [frame(wide, k)[0] for k in range(3)]
+
+    def flicker(steady):
+        settings = StyleSettings(("golden",), steady=steady, **WALK | {"size": 48})
+        drawn = torch.stack([made.picture for made in redraw(frames, settings)])
+        flow = torch.zeros(2, 2, *drawn.shape[-2:])
+        flow[:, 1] = 3
+        return (drawn[1:] - warped(drawn[:-1], flow))[..., :-6].abs().mean()
+
+    assert flicker(0.95) < flicker(0.0) / 1.5
+
+
+def test_a_style_s_steadiness_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="steady 1.1"):
+        StyleSettings(("golden",), steady=1.1)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +344,33 @@ def test_a_folder_of_frames_is_a_sequence(film, tmp_path, capsys):
     assert command.main(given) == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [f"{k}-0.png" for k in range(4)]
     assert command.main(given) == 0  # all is there
+
+
+@pytest.mark.parametrize("what", ["video", "folder"])
+def test_a_style_s_file_holds_frames_as_well(film, tmp_path, what):
+    given = film
+    if what == "folder":
+        given = tmp_path / "frames"
+        given.mkdir()
+        for k, one in enumerate(video.frames(film)):
+            one.save(given / f"{k}.png")
+    output = tmp_path / ("styled.mp4" if what == "video" else "out")
+    walk = ["--style-file", "golden", "--size", "32", "--points", "2", "--inversion", "300:3", "--steady", "0.9"]
+    assert command.main(["stylize", str(given), *walk, "--output", str(output)]) == 0
+    if what == "video":
+        assert times_of(output) == times_of(film)
+    else:
+        assert sorted(path.name for path in output.glob("*.png")) == [f"{k}-0.png" for k in range(4)]
+
+
+def test_a_style_s_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path):
+    frames, s = Video(film, tmp_path / "styled.mp4"), StyleSettings(("golden",), steady=0.95, **WALK)
+    whole = [made.path.read_bytes() for made in job.run(frames, lambda k: tmp_path / "whole" / f"{k}.png", s)]
+    begun = job.run(frames, lambda k: tmp_path / "stopped" / f"{k}.png", s)
+    next(begun), next(begun)
+    begun.close()
+    assert [made.number for made in job.run(frames, lambda k: tmp_path / "stopped" / f"{k}.png", s)] == [2, 3]
+    assert whole == [(tmp_path / "stopped" / f"{k}.png").read_bytes() for k in range(4)]
 
 
 @pytest.mark.parametrize(
