@@ -31,11 +31,13 @@ PLASMA = (
 
 @dataclass(frozen=True)
 class Heat:
-    """One layer on one picture: entropies (h, w) in nats, anchors' positions (N,) row-major, how they were chosen."""
+    """One layer on one picture: entropies (h, w) in nats, anchors' positions (N,) row-major, how they were chosen, and
+    how many places global attention is over: those of the map, or of a window of it."""
 
     entropy: Tensor
     positions: Tensor
     kind: str
+    places: int
 
     @property
     def focus(self) -> Tensor:
@@ -48,7 +50,7 @@ class Heat:
     @property
     def most(self) -> float:
         """The entropy in nats of attention that is equal everywhere, in the map or in the 7x7 window."""
-        return math.log(self.entropy.numel() if self.kind == "global" else 49)
+        return math.log(self.places if self.kind == "global" else 49)
 
 
 def draw(picture: Tensor, heat: Heat, frame: pictures.Frame, short_side: int) -> Tensor:
