@@ -506,8 +506,20 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
 
 
 def _moves(images: list[str], options: dict) -> bool:
-    """Whether the pictures are a sequence."""
+    """Whether the pictures are a sequence. Raises InputError for a folder or pattern that means videos alone."""
+    for image in images:
+        _refuse_videos(image, paths.meant(image) or [])
     return bool(options.get("steady")) or any(map(is_video, images))
+
+
+def _refuse_videos(image: str, files: list[Path]) -> None:
+    """Raises InputError where a folder's or a pattern's files are videos, and none is a picture."""
+    clips = [file for file in files if is_video(file)]
+    if clips and not any(file.suffix.lower() in paths.PICTURES for file in files):
+        raise InputError(
+            f"{image} means {len(clips)} video{'s' * (len(clips) > 1)}, and one is restyled at a time. Give each a "
+            f"command of its own, e.g. stylize {clips[0]} … --output styled-{clips[0].stem}.mp4."
+        )
 
 
 def _apply(given: dict) -> int:

@@ -388,6 +388,28 @@ def test_what_a_video_cannot_have_is_said(film, tmp_path, more, message, capsys)
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("walk", [ARGUMENTS, ["--style-file", "golden"]])
+@pytest.mark.parametrize("named", ["clips", "clips/*.mp4", "clips/*"])
+def test_a_folder_of_videos_is_refused_with_what_to_do(film, tmp_path, capsys, monkeypatch, named, walk):
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "clips" / name).write_bytes(film.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["stylize", named, *walk, "--output", "styled"]) == 2
+    told = capsys.readouterr().err
+    assert "2 videos, and one is restyled at a time" in told and "stylize clips/a.mp4" in told
+    assert not (tmp_path / "styled").exists()
+
+
+def test_videos_among_pictures_are_passed_over(film, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    film.rename(folder / "clip.mp4")
+    Image.new("RGB", (40, 40), (90, 40, 20)).save(folder / "still.png")
+    assert command.main(["stylize", str(folder), *ARGUMENTS, "--output", str(tmp_path / "out")]) == 0
+    assert "passed over clip.mp4" in capsys.readouterr().err and (tmp_path / "out" / "still-0.png").exists()
+
+
 def test_a_known_motion_has_the_shape_that_is_told(picture):
     found = motion(picture(1, 2), picture(1, 2))
     assert isinstance(found, Motion) and found.flow.shape == (2, 2, 32, 32) and found.known.shape == (2, 1, 32, 32)
