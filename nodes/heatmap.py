@@ -1,8 +1,10 @@
 """Drawing: an entropy map over its picture, the anchors as dots, and a legend below."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image, ImageDraw
@@ -77,8 +79,13 @@ def _overlay(picture: Tensor, heat: Heat, frame: pictures.Frame, scale: float) -
 def _grey(picture: Tensor) -> Tensor:
     """(3, H, W) in [-1, 1] → (1, H, W) in [0, 1], stretched to the whole range."""
     grey = luminance(picture)
-    low, high = torch.quantile(grey, 0.01), torch.quantile(grey, 0.99)
-    return ((grey - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
+    low, high = _quantiles(grey, (0.01, 0.99))
+    return ((grey - low) / max(high - low, 1e-3)).clamp(0, 1)
+
+
+def _quantiles(values: Tensor, shares: Sequence[float]) -> list[float]:
+    """Of so many values as there are; torch's own takes 16 million at most."""
+    return np.quantile(values.numpy(), shares).tolist()
 
 
 def _enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -131,8 +138,8 @@ def _with_legend(canvas: Image.Image, heat: Heat, hidden: int) -> Image.Image:
     pen.text((right, top), label, INK, large, anchor="ra")
     bar = pictures.to_image(_colour(torch.linspace(1, 0, right - left).expand(unit, -1)) * 2 - 1)
     sheet.paste(bar, (left, round(top + unit * 1.8)))
-    for share, anchor in ((0, "la"), (0.25, "ma"), (0.5, "ma"), (0.75, "ma"), (1, "ra")):
-        value = torch.quantile(heat.entropy.flatten(), share)
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    for share, value, anchor in zip(shares, _quantiles(heat.entropy, shares), ("la", *["ma"] * 3, "ra"), strict=True):
         pen.text((left + share * (right - left), top + unit * 3.1), f"{value:.2f}", INK, small, anchor=anchor)
     unit_of = f"entropy in nats, colour by rank (uniform: {heat.most:.2f})"
     pen.text((left, top + unit * 4.6), "focused", FAINT, small)
