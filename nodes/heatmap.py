@@ -1,8 +1,10 @@
 """Drawing: an entropy map over its picture, the anchors as dots, and a legend below."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image, ImageDraw
@@ -10,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..qs_core import pictures
+from ..qs_core.colour import luminance
 from .lettering import BACKGROUND, FAINT, INK, OVERSAMPLE, font
 
 # Matplotlib's "plasma" (CC0, by N. Smith and S. van der Walt) at even distances, dark to bright.
@@ -30,11 +33,13 @@ PLASMA = (
 
 @dataclass(frozen=True)
 class Heat:
-    """One layer on one picture: entropies (h, w) in nats, anchors' positions (N,) row-major, how they were chosen."""
+    """One layer on one picture: entropies (h, w) in nats, anchors' positions (N,) row-major, how they were chosen, and
+    how many places global attention is over: those of the map, or of a window of it."""
 
     entropy: Tensor
     positions: Tensor
     kind: str
+    places: int
 
     @property
     def focus(self) -> Tensor:
@@ -47,7 +52,7 @@ class Heat:
     @property
     def most(self) -> float:
         """The entropy in nats of attention that is equal everywhere, in the map or in the 7x7 window."""
-        return math.log(self.entropy.numel() if self.kind == "global" else 49)
+        return math.log(self.places if self.kind == "global" else 49)
 
 
 def draw(picture: Tensor, heat: Heat, frame: pictures.Frame, short_side: int) -> Tensor:
@@ -73,10 +78,14 @@ def _overlay(picture: Tensor, heat: Heat, frame: pictures.Frame, scale: float) -
 
 def _grey(picture: Tensor) -> Tensor:
     """(3, H, W) in [-1, 1] → (1, H, W) in [0, 1], stretched to the whole range."""
-    weights = torch.tensor([0.299, 0.587, 0.114])
-    grey = torch.einsum("c,chw->hw", weights, picture)[None]
-    low, high = torch.quantile(grey, 0.01), torch.quantile(grey, 0.99)
-    return ((grey - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
+    grey = luminance(picture)
+    low, high = _quantiles(grey, (0.01, 0.99))
+    return ((grey - low) / max(high - low, 1e-3)).clamp(0, 1)
+
+
+def _quantiles(values: Tensor, shares: Sequence[float]) -> list[float]:
+    """Of so many values as there are; torch's own takes 16 million at most."""
+    return np.quantile(values.numpy(), shares).tolist()
 
 
 def _enlarge(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -129,8 +138,8 @@ def _with_legend(canvas: Image.Image, heat: Heat, hidden: int) -> Image.Image:
     pen.text((right, top), label, INK, large, anchor="ra")
     bar = pictures.to_image(_colour(torch.linspace(1, 0, right - left).expand(unit, -1)) * 2 - 1)
     sheet.paste(bar, (left, round(top + unit * 1.8)))
-    for share, anchor in ((0, "la"), (0.25, "ma"), (0.5, "ma"), (0.75, "ma"), (1, "ra")):
-        value = torch.quantile(heat.entropy.flatten(), share)
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    for share, value, anchor in zip(shares, _quantiles(heat.entropy, shares), ("la", *["ma"] * 3, "ra"), strict=True):
         pen.text((left + share * (right - left), top + unit * 3.1), f"{value:.2f}", INK, small, anchor=anchor)
     unit_of = f"entropy in nats, colour by rank (uniform: {heat.most:.2f})"
     pen.text((left, top + unit * 4.6), "focused", FAINT, small)

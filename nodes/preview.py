@@ -1,5 +1,6 @@
 """QSAttnHeatmap: where the attention of the source is focused, and which anchors that selects."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -11,6 +12,7 @@ from ..qs_core.losses.contrastive import ANCHORS, ATTENTION, content_term
 from ..qs_core.losses.layers import choose_anchors, parse_layers
 from ..qs_core.memory import MemoryPolicy, in_portions
 from ..qs_core.randomness import seeded
+from ..qs_core.tiles import Tiled
 from .heatmap import Heat, draw
 from .host import HOST
 from .images import to_image
@@ -58,7 +60,7 @@ class QSAttnHeatmap:
         attention = Attention(attention_scale, attention_temperature)
         chosen = choose_anchors(
             inversion.model.core,
-            *inversion.size,
+            *seen(inversion),
             anchors,
             num_anchors or None,
             parse_layers(attend),
@@ -74,19 +76,25 @@ class QSAttnHeatmap:
 
 
 def layers(inverted: Inverted, anchors: kinds.Anchors) -> list[list[Heat]]:
-    """Per picture, what the contrastive loss selects on each attending layer."""
-    core, clean = inverted.model.core, inverted.inversion.clean
+    """Per picture, what the contrastive loss selects on each attending layer: of a large picture window by window."""
+    model, clean = inverted.inversion.model, inverted.inversion.clean
     batch, size = len(inverted), inverted.size
-    loss = content_term(core, 1.0, anchors).loss
+    loss, windows = content_term(model, 1.0, anchors).loss, math.prod(size) / math.prod(seen(inverted))
 
     def heats(rows: slice, _: MemoryPolicy) -> Iterator[list[Heat]]:
         bound = loss.against(clean[rows].to(HOST.device), seeded([0] * (rows.stop - rows.start)))
         found = [(s.entropy.cpu(), s.positions.cpu()) for s in bound.selections if s]
         for b in range(rows.stop - rows.start):
-            yield [Heat(entropy[b], places[b], anchors.kind) for entropy, places in found]
+            yield [Heat(e[b], places[b], anchors.kind, round(e[b].numel() / windows)) for e, places in found]
 
     def work() -> list[list[Heat]]:
         policy = partial(MemoryPolicy, HOST)
-        return list(in_portions((batch, *size), lambda n: core.walk_bytes(n, *size), HOST.device, heats, policy))
+        return list(in_portions((batch, *size), lambda n: model.walk_bytes(n, *size), HOST.device, heats, policy))
 
-    return inverted.model.hold(work, [], core.walk_bytes(batch, *size), size)
+    return inverted.model.hold(work, [], model.walk_bytes(batch, *size), size)
+
+
+def seen(inverted: Inverted) -> tuple[int, int]:
+    """Height and width that the U-Net sees at a time: the picture's, or those of a window of a large one."""
+    model = inverted.inversion.model
+    return tuple(model.windows(*inverted.size)[0].weights.shape) if isinstance(model, Tiled) else inverted.size

@@ -1,10 +1,8 @@
 """The command line: python -m qs_core stylize | finetune | evaluate | inspect | convert | presets."""
 
 import argparse
-import itertools
 import json
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -32,9 +30,10 @@ from .jobs.manifest import NAME as MANIFEST
 from .jobs.manifest import Manifest
 from .jobs.pools import ENGINES, pool
 from .losses.description import Option
-from .moving import job as sequences
-from .moving import video
+from .moving import job
+from .moving.sequences import Frames, Pictures, Video
 from .moving.steady import STEADY
+from .moving.video import is_video
 from .pipeline import run
 from .precision import DTYPES
 from .presets import PRESETS, preset
@@ -507,10 +506,26 @@ def _plain(value: object) -> str:
 def _stylize(images: list[str], output: Path, report: Path | None, options: dict) -> int:
     masks = [options.pop("mask")] if "mask" in options else []
     sharing = {name: options.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in options}
-    filmed = [image for image in images if video.is_video(image)]
-    if filmed or options.get("steady"):
-        return _moving(images, filmed, output, report, options, masks, sharing)
+    if _moves(images, options):
+        return _moving(images, output, report, Settings, options, masks, sharing)
     return _draw(images, output, report, Settings(**options), partial(run, announce=_tell), masks, sharing)
+
+
+def _moves(images: list[str], options: dict) -> bool:
+    """Whether the pictures are a sequence. Raises InputError for a folder or pattern that means videos alone."""
+    for image in images:
+        _refuse_videos(image, paths.meant(image) or [])
+    return bool(options.get("steady")) or any(map(is_video, images))
+
+
+def _refuse_videos(image: str, files: list[Path]) -> None:
+    """Raises InputError where a folder's or a pattern's files are videos, and none is a picture."""
+    clips = [file for file in files if is_video(file)]
+    if clips and not any(file.suffix.lower() in paths.PICTURES for file in files):
+        raise InputError(
+            f"{image} means {len(clips)} video{'s' * (len(clips) > 1)}, and one is restyled at a time. Give each a "
+            f"command of its own, e.g. stylize {clips[0]} … --output styled-{clips[0].stem}.mp4."
+        )
 
 
 def _apply(given: dict) -> int:
@@ -525,6 +540,8 @@ def _apply(given: dict) -> int:
             f"{', '.join(WITH_STYLES)}."
         )
     names = {name: tuple(given.pop(name)) for name in ("style_files", "style_weights") if name in given}
+    if _moves(images, given):
+        return _moving(images, output, report, unguided.StyleSettings, names | given, masks, {})
     return _draw(images, output, report, unguided.StyleSettings(**names, **given), unguided.run, masks)
 
 
@@ -599,49 +616,51 @@ def _draw(
 
 
 def _moving(
-    images: list[str], filmed: list[str], output: Path, report: Path | None, options: dict, masks: list, sharing: dict
+    images: list[str],
+    output: Path,
+    report: Path | None,
+    kind: type,
+    options: dict,
+    masks: list[str],
+    sharing: dict,
 ) -> int:
-    """A video, or a folder's frames in order. What is done is kept, and the same command goes on."""
+    """A video, or a folder's frames in order, by settings of a kind. What is done is kept, and the same command goes
+    on."""
     if sharing:
         raise InputError(
             f"{', '.join(sharing)}: each frame needs the one before, so that one process makes them. Leave it out."
         )
-    if filmed and len(images) > 1:
-        raise InputError(f"{len(images)} files with the video {filmed[0]}: give one video at a time.")
-    found = [str(paths.expanded(filmed[0]))] if filmed else _pictures(images)
-    frames, s = sequences.Frames(found), Settings(**{"steady": STEADY if filmed else 0.0} | options)
-    if filmed:
-        video.check(output, frames.video)
-        folder = output.with_name(f"{output.name}.frames")
-
-        def place(number: int) -> Path:
-            return folder / f"{number:06}.png"
-    else:
-        files = _output_paths(found, output, s, True)
-
-        def place(number: int) -> Path:
-            return files[number, s.seed]
-
-    for path in (output, place(0), *([report] if report else [])):
-        if path != output or filmed:
-            _require_writable(path)
+    frames, s = _sequence(images, output, kind, options)
+    for path in (*frames.check(), *([report] if report else [])):
+        _require_writable(path)
     reports, bar = [], tqdm(desc="frames", unit="frame", total=frames.count or None, smoothing=0.05)
     try:
-        for made in sequences.run(frames, place, s, *(masks or [None]), announce=_tell):
+        for made in job.run(frames, frames.place, s, *(masks or [None]), announce=_tell):
             bar.update(made.number + 1 - bar.n)
-            reports.append({"image": f"{found[0]}#{made.number}" if filmed else found[made.number]})
-            reports[-1] |= {"output": str(made.path), **made.report}
+            reports.append({"image": frames.named(made.number), "output": str(made.path), **made.report})
     finally:
         bar.close()
         if bar.n and bar.n < (bar.total or 0):
-            _tell(f"{bar.n} frames are done and kept in {place(0).parent}; the same command goes on.")
+            _tell(f"{bar.n} frames are done and kept in {frames.place(0).parent}; the same command goes on.")
     if report:
         _write_report(report, reports)
-    if filmed:
-        video.write(output, (place(number) for number in itertools.count()), frames.video)
-        shutil.rmtree(folder)
+    frames.finish()
     print(output)
     return 0
+
+
+def _sequence(
+    images: list[str], output: Path, kind: type, options: dict
+) -> tuple[Frames, Settings | unguided.StyleSettings]:
+    """What is restyled frame by frame, and how. Raises InputError for more than a video."""
+    filmed = [image for image in images if is_video(image)]
+    if filmed and len(images) > 1:
+        raise InputError(f"{len(images)} files with the video {filmed[0]}: give one video at a time.")
+    if filmed:
+        return Video(paths.expanded(filmed[0]), output), kind(**{"steady": STEADY} | options)
+    found, s = _pictures(images), kind(**options)
+    files = _output_paths(found, output, s, True)
+    return Pictures(found, [files[number, s.seed] for number in range(len(found))]), s
 
 
 def _job(

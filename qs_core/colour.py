@@ -1,4 +1,4 @@
-"""Colours of one picture for another, by the linear Monge-Kantorovitch map of Pitié & Kokaram (2007); soft clipping."""
+"""Colours: luminance, soft clipping, and one picture's colours for another (Pitié & Kokaram 2007)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,13 @@ from einops import rearrange
 from torch import Tensor
 
 WHITE_POINT = 0.999  # quantile of a picture's values that soft clipping takes to the limit
+REC_601 = (0.299, 0.587, 0.114)
 LEVEL = 2 / 255  # of an 8-bit picture in [-1, 1]; a deviation below that tells nothing
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """(…, 3, H, W) → (…, 1, H, W): Rec. 601's weights on the values as they are, which are not made linear first."""
+    return (pictures * torch.tensor(REC_601).reshape(3, 1, 1).to(pictures)).sum(-3, keepdim=True)
 
 
 @dataclass(frozen=True)

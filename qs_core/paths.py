@@ -63,21 +63,28 @@ def pictures_of(given: Sequence[str | Path]) -> tuple[list[str], list[str]]:
     return found, told
 
 
-def _files(name: str) -> tuple[list[str], list[str]]:
-    """What one name means: its pictures, and the other files beside them."""
+def meant(name: str | Path) -> list[Path] | None:
+    """All that stands in a folder or fits a pattern, sorted; None for the name of a file. Raises InputError for a
+    folder that cannot be read."""
     path = expanded(name)
     if exists(path) and path.is_dir():
         try:
-            entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+            return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
         except OSError as error:
             raise InputError(f"The folder {name} cannot be read ({error.strerror}). Name its pictures.") from error
-        pictures, others = _sorted_out(entries)
-        if not pictures:
-            raise InputError(f"There is no picture in the folder {name}. Name a folder with pictures in it.")
-        return pictures, others
-    if exists(path) or not glob.has_magic(name):
+    if exists(path) or not glob.has_magic(str(name)):
+        return None
+    return [Path(file) for file in sorted(glob.glob(str(path), recursive=True))]
+
+
+def _files(name: str) -> tuple[list[str], list[str]]:
+    """What one name means: its pictures, and the other files beside them."""
+    entries, path = meant(name), expanded(name)
+    if entries is None:
         return [str(path)], []
-    pictures, others = _sorted_out(map(Path, sorted(glob.glob(str(path), recursive=True))))
+    pictures, others = _sorted_out(entries)
+    if not pictures and exists(path):
+        raise InputError(f"There is no picture in the folder {name}. Name a folder with pictures in it.")
     if not pictures:
         raise InputError(f"No picture fits the pattern {name}. Look at the folder and at the letters before the dot.")
     return pictures, others

@@ -13,7 +13,7 @@ from .errors import InputError
 from .features.weights import Announce
 from .losses.base import Term
 from .modes import each_in_plain_mode
-from .moving.steady import Before
+from .moving.steady import Before, of_size
 from .networks import Networks, load
 from .protocol import Model
 from .randomness import batch_seeds
@@ -45,6 +45,9 @@ class Restyled:
     def image(self) -> Image.Image:
         """The picture as an 8-bit Pillow image."""
         return pictures.to_image(self.picture)
+
+
+Draw = Callable[[int, Source, Source | None, Tell | None, Before | None], Restyled]  # as `drawer` gives it
 
 
 def stylize(
@@ -109,6 +112,23 @@ def run(
             yield result
 
 
+def drawer(s: Settings, size: tuple[int, int], announce: Announce | None = None) -> Draw:
+    """draw(number, frame, mask, progress, before) → the result of one frame after another of a (height, width).
+
+    Raises InputError for settings that cannot be.
+    """
+    if s.count > 1:
+        raise InputError(f"count {s.count}: of each frame there is one result. Give 1.")
+    networks = load(s, announce).without_text()
+    stylizer = Stylizer(networks.model, inversions=1)
+    refuse({size}, s, networks)
+
+    def draw(number: int, frame: Source, mask: Source | None, progress: Tell | None, before: Before | None) -> Restyled:
+        return next(restyle_one(number, frame, mask, s, networks, stylizer, 0.0, progress, before))
+
+    return draw
+
+
 def restyle_one(
     number: int,
     image: Source,
@@ -137,9 +157,7 @@ def restyle_one(
     inversion = complete(invert, lambda reached: tell("inversion", reached))
     log.inverted()
     terms = _terms(s, networks, inversion.model, *prepared.source.shape[-2:])
-    if before and before.source.shape[-2:] != prepared.source.shape[-2:]:
-        before = None
-    for reached in stylizer.guide(inversion, terms, s, seeds, blend, before):
+    for reached in stylizer.guide(inversion, terms, s, seeds, blend, of_size(before, prepared.source)):
         log.add(reached)
         tell("sampling", reached)
         if reached.last:

@@ -15,6 +15,7 @@ from .features.clip import TextDirection
 from .losses import LOSSES
 from .losses.base import Term
 from .losses.description import Setting
+from .moving.steady import require_steady
 from .pictures import OUTPUT_SIZES, is_one
 from .protocol import Model
 
@@ -95,8 +96,7 @@ class Settings(LossSettings):
             give(option.name, option.stored(getattr(self, option.name)))
         if not 0 <= self.strength <= 1:  # false for NaN as well
             raise InputError(f"strength {self.strength}: 0 (the source) to 1 (the full style) is needed.")
-        if not 0 <= self.steady <= 1:  # false for NaN as well
-            raise InputError(f"steady {self.steady}: 0 (each frame by itself) to 1 (as still as it gets) is needed.")
+        require_steady(self.steady)
         if self.steady and self.count > 1:
             raise InputError(f"count {self.count}: of a sequence (steady {self.steady:g}) there is one result. Give 1.")
         if not 0 <= self.soft_clip <= 1:  # false for NaN as well

@@ -231,8 +231,9 @@ class Stylizer:
             part, its_seeds = inversion.part(rows).on(inversion.model.device), seeds[rows]
             noise, its_blend = named(its_seeds, "noise"), blend.part(rows).fitted
             others, total = named(its_seeds, "restart"), walk_length(part.start, s.first_step_repeats)
-            last = Before(inversion.source[rows.start - 1 : rows.start], done[-1]) if done else before
-            its_step = steadied(step, part, last, s.steady) if s.steady else step
+            its_step = step
+            if s.steady:
+                its_step = steadied(step, part, _frame_before(inversion, rows, done, before), s.steady)
             for left in range(s.restarts, -1, -1):
                 bound = bind(terms, part.source, its_seeds, part.clean)
                 guidance = Guidance(
@@ -266,25 +267,37 @@ class Stylizer:
         return torch.cat(done)
 
     def redraw(
-        self, inversion: Inversion, styles: Sequence[tuple[Model, Weight]], blend: BlendMap, points: int | None = None
+        self,
+        inversion: Inversion,
+        styles: Sequence[tuple[Model, Weight]],
+        blend: BlendMap,
+        points: int | None = None,
+        steady: float = 0.0,
+        before: Before | None = None,
     ) -> Generator[Progress, None, Tensor]:
         """Walk from the inversion back to pictures (B, 3, H, W) by the predictions of fine-tuned styles, unguided.
 
         The blend map is the styles' share of the prediction. `points` of the walk, those of the inversion if None.
+        With `steady` the pictures are the frames of a sequence, as `guide` takes them.
         """
         model, schedule, start, done = inversion.model, inversion.schedule, inversion.start, []
         if isinstance(model, Tiled):
             styles = [(replace(model, model=tuned), weight) for tuned, weight in styles]
         if points is not None:
             schedule, start = model.schedule(f"{schedule.timesteps[start]}:{points}"), points - 1
+        inversion = replace(inversion, schedule=schedule, start=start)
 
         def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
-            x_t, share = inversion.x_t[rows].to(model.device), blend.part(rows).fitted
+            part, share = inversion.part(rows).on(model.device), blend.part(rows).fitted
+            step = ddim_step()
+            if steady:
+                step = steadied(step, part, _frame_before(inversion, rows, done, before), steady, last=0)
             guide = mixed(model, schedule, styles, share)
-            for number, reached in enumerate(sample(model, schedule, x_t, start, ddim_step(), guide, last=0), 1):
+            for number, reached in enumerate(sample(model, schedule, part.x_t, start, step, guide, last=0), 1):
                 yield Progress(rows, number, start + 1, reached, model, policy)
 
-        for progress in self._portions(inversion.source, model.walk_bytes, walk, partial(MemoryPolicy, self.host)):
+        policy = partial(MemoryPolicy, self.host)
+        for progress in self._portions(inversion.source, model.walk_bytes, walk, policy, singly=steady > 0):
             yield progress
             if progress.last:
                 done.append(progress.picture.cpu())
@@ -301,6 +314,11 @@ class Stylizer:
         batch, _, height, width = source.shape
         need = partial(estimate, height=height, width=width)
         return in_portions((batch, height, width), need, self.model.device, walk, policy, singly)
+
+
+def _frame_before(inversion: Inversion, rows: slice, done: Sequence[Tensor], before: Before | None) -> Before | None:
+    """The frame before that of these rows: the last that is done of the batch, or that before all of it."""
+    return Before(inversion.source[rows.start - 1 : rows.start], done[-1]) if done else before
 
 
 def require_restarts(noised: bool, terms: Sequence[Term]) -> None:

@@ -27,7 +27,7 @@ RANKS = {
     8: "finetune report",
     9: "pipeline",
     10: "jobs/* unguided",
-    10.5: "moving/job moving/video",
+    10.5: "moving/job moving/sequences moving/video",
 }
 RANK = {f"qs_core/{name}": rank for rank, names in RANKS.items() for name in names.split()}
 RANK |= {"qs_core/__init__": 10, "qs_core/__main__": 11, "nodes/*": 11, "__init__": 12}

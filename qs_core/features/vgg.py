@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import torchvision
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import MaxPool2d, Module
 
 from .. import checkpoints
 from ..errors import InputError
@@ -39,6 +39,15 @@ class VGG19(Module):
             if index in self.layers:
                 outputs.append(x)
         return outputs
+
+    def graph_bytes(self, batch: int, height: int, width: int) -> int:
+        """About what it keeps for a gradient at so many pictures of a size: each layer's output in float32."""
+        channels, places, values = 3, height * width, 0
+        for module in self.features:
+            channels = getattr(module, "out_channels", channels)
+            places //= 4 if isinstance(module, MaxPool2d) else 1
+            values += channels * places
+        return 4 * batch * values
 
 
 @loading()

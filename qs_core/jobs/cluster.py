@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import socket
 import warnings
+from urllib.parse import urlsplit
 
 from ..errors import InputError
 from ..report import VERSION
@@ -14,6 +17,9 @@ try:
     import ray
 except ModuleNotFoundError:
     ray = None
+
+ANSWER = 5.0  # seconds that a cluster's port has to accept a connection; Ray by itself tries for minutes
+CLIENT_PORT = 10001  # of ray://HOST
 
 
 class Actor(Server):
@@ -37,6 +43,7 @@ class Cluster:
         self.make, self.actors, self.numbers = make, {}, {}
         self.joined = not ray.is_initialized()
         if self.joined:
+            require_answer(address or os.environ.get("RAY_ADDRESS"))
             try:
                 ray.init(address=address, include_dashboard=False if address is None else None, logging_level="warning")
             except Exception as error:  # a cluster can fail to answer, or to start, in any way
@@ -82,6 +89,32 @@ class Cluster:
         """As `Pool`'s."""
         done, _ = ray.wait(list(self.numbers))
         return [(self.numbers.pop(reference), _read(reference)) for reference in done]
+
+
+def require_answer(address: str | None) -> None:
+    """Raises InputError where an address HOST:PORT or ray://HOST:PORT accepts no connection; another one is Ray's to
+    find, such as auto."""
+    place = _place(address or "")
+    if place is None:
+        return
+    try:
+        socket.create_connection(place, timeout=ANSWER).close()
+    except OSError as error:
+        raise InputError(
+            f"Nothing answers at the Ray address {address} ({error}; at most {ANSWER:g} seconds were waited). "
+            "See whether the cluster runs (ray status) and that its port is open from here."
+        ) from error
+
+
+def _place(address: str) -> tuple[str, int] | None:
+    """The host and port of an address; None where it does not say them. Raises InputError for a port that is none."""
+    client = address.startswith("ray://")
+    try:
+        parts = urlsplit(f"//{address.removeprefix('ray://')}")
+        host, port = parts.hostname, parts.port or (CLIENT_PORT if client else None)
+    except ValueError as error:
+        raise InputError(f"The Ray cluster's address {address} is no HOST:PORT ({error}).") from error
+    return (host, port) if host and port and (client or "://" not in address) else None
 
 
 def _read(reference) -> Event:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import avg_pool2d, cross_entropy
 
-from ..anchors import KINDS, SCALES, Anchors, Attention, Route, Selection
+from ..anchors import KINDS, SCALES, Anchors, Attention, Route, Selection, route_at
 from ..errors import InputError
 from ..protocol import Model
 from ..randomness import Generators
@@ -152,6 +152,16 @@ class BoundWindows:
     def __call__(self, view: View) -> dict[str, Tensor]:
         return {"contrastive": sum(values["contrastive"] for values in self.parts(view))}
 
+    @property
+    def selections(self) -> list[Selection | None]:
+        """Per layer what all windows select, on the whole picture's map: entropies by the windows' weights, positions
+        window by window. None where anchors are random."""
+        found = []
+        for window in self.windows:
+            selected = self._bound(window).selections
+            found.append([(s.entropy, s.positions) if s else None for s in selected])  # without the features
+        return [_joined(of_layer, self.windows, self.source) for of_layer in zip(*found, strict=True)]
+
     def describe(self) -> list[dict]:
         """That of the first window."""
         return self._bound(self.windows[0]).describe()
@@ -160,8 +170,28 @@ class BoundWindows:
         return self.loss.against(self.source[window.place], self.generators)
 
 
+def _joined(
+    found: Sequence[tuple[Tensor, Tensor] | None], windows: Sequence[Window], source: Tensor
+) -> Selection | None:
+    """One layer's entropies and positions of each window, on the map of the whole source."""
+    if None in found:
+        return None
+    factor = windows[0].weights.shape[-1] // found[0][0].shape[-1]
+    batch, height, width = len(source), source.shape[-2] // factor, source.shape[-1] // factor
+    entropy, positions = found[0][0].new_zeros(batch, height, width), []
+    for window, (its, places) in zip(windows, found, strict=True):
+        top, left = (part.start // factor for part in window.place[-2:])
+        h, w = its.shape[-2:]
+        entropy[:, top : top + h, left : left + w] += avg_pool2d(window.weights[None].to(its), factor) * its
+        positions.append((places // w + top) * width + places % w + left)
+    positions = torch.cat(positions, 1)
+    return Selection(entropy, positions, route_at(positions))
+
+
 def content_term(model: Model, weight: float, anchors: Anchors, tau: float = 0.07) -> Term:
     """The contrastive term on the model's own features; `anchors.attend` counts in `content_layers`."""
+    if isinstance(model, Tiled):
+        return Term(weight, Windowed(Contrastive(model.model.features, anchors, tau), model.windows))
     return Term(weight, Contrastive(model.features, anchors, tau))
 
 

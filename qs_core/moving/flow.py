@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, max_pool2d
 
+from ..colour import luminance
 from ..errors import InputError
 
 DIFFERENT = 0.15  # in values of 0 to 1: a place that changed its luminance by more is another one
-LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def motion(now: Tensor, before: Tensor) -> Motion:
     stayed within 0.15 of the range.
     Raises InputError where scikit-image is not installed.
     """
-    grey = [_luminance(frames) for frames in (now, before)]
+    grey = [luminance((frames.detach().float().cpu() + 1) / 2) for frames in (now, before)]
     to_before = _flow(*grey)
     to_now = _flow(*reversed(grey))
     known = _meet(to_before, to_now) & _inside(to_before)
@@ -47,11 +47,6 @@ def warped(picture: Tensor, flow: Tensor) -> Tensor:
     y, x = _places(flow)
     unit = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), -1)
     return grid_sample(picture, unit, mode="bicubic", padding_mode="border", align_corners=True)
-
-
-def _luminance(frames: Tensor) -> Tensor:
-    weights = torch.tensor(LUMINANCE).reshape(1, 3, 1, 1)
-    return ((frames.detach().float().cpu() + 1) / 2 * weights).sum(1, keepdim=True)
 
 
 def _flow(now: Tensor, before: Tensor) -> Tensor:

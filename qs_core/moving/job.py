@@ -8,62 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from .. import pictures
+from .. import pictures, pipeline, unguided
 from ..errors import InputError
 from ..features.weights import Announce
 from ..jobs.manifest import claim
 from ..jobs.restyling import BUT_FOR_ROUNDING, stamp
 from ..modes import each_in_plain_mode
-from ..networks import load
 from ..paths import write_whole
-from ..pipeline import Tell, refuse, restyle_one
+from ..pipeline import Tell
 from ..settings import Settings
-from ..stylizer import Stylizer
-from . import video
+from ..unguided import StyleSettings
+from .sequences import Frames
 from .steady import Before
 
 STATE, LOCK = "state.safetensors", ".state.lock"
-
-
-@dataclass(frozen=True)
-class Frames:
-    """A sequence: picture files in order, or the one video among them."""
-
-    files: Sequence[str]
-
-    @property
-    def video(self) -> Path | None:
-        """The video, if it is one."""
-        return Path(self.files[0]) if len(self.files) == 1 and video.is_video(self.files[0]) else None
-
-    @property
-    def count(self) -> int:
-        """How many; of a video what its head says, which may be wrong."""
-        return video.opened(self.video).frames if self.video else len(self.files)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the first."""
-        return next(video.frames(self.video)).size[::-1] if self.video else pictures.size_of(self.files[0])
-
-    def after(self, done: int) -> Iterable[Image.Image | str]:
-        """The frames from number `done` on, one at a time."""
-        return video.frames(self.video, done) if self.video else self.files[done:]
-
-    def key(self, s: Settings, mask: str | None) -> str:
-        """What tells these frames with these settings from others."""
-        chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
-        told = [chosen, s.seed, [stamp(file) for file in (*self.files, *([mask] if mask else []))]]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,6 +39,13 @@ class Made:
     number: int
     path: Path
     report: dict
+
+
+def key(frames: Frames, s: Settings | StyleSettings, mask: str | None) -> str:
+    """What tells these frames with these settings from others."""
+    chosen = {name: value for name, value in asdict(s).items() if name not in BUT_FOR_ROUNDING}
+    told = [chosen, s.seed, [stamp(file) for file in (*frames.files, *([mask] if mask else []))]]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 class State:
@@ -120,23 +93,22 @@ class State:
 def run(
     frames: Frames,
     place: Callable[[int], Path],
-    s: Settings,
+    s: Settings | StyleSettings,
     mask: str | None = None,
     progress: Tell | None = None,
     announce: Announce | None = None,
 ) -> Iterator[Made]:
-    """Restyle the frames that are not done yet, in order, and write each to place(number), all in one folder.
+    """Restyle the frames that are not done yet, in order, and write each to place(number), all in one folder: guided,
+    or by fine-tuned styles, as the settings are.
 
     Raises InputError for bad input, NonFiniteError and MemoryShortage; what is done by then is kept.
     """
-    networks = load(s, announce).without_text()
-    stylizer = Stylizer(networks.model, inversions=1)
-    refuse({frames.size}, s, networks)
-    with State(place(0).parent, frames.key(s, mask)) as state:
+    draw = (unguided if isinstance(s, StyleSettings) else pipeline).drawer(s, frames.size, announce)
+    with State(place(0).parent, key(frames, s, mask)) as state:
         if state.other and announce:
             announce(f"{state.folder} holds another sequence, or one of other settings; this one begins at its start.")
         for number, frame in enumerate(frames.after(state.done), state.done):
-            (made,) = restyle_one(number, frame, mask, s, networks, stylizer, 0.0, progress, state.before)
+            made = draw(number, frame, mask, progress, state.before)
             path = place(number)
             pictures.write(path, made.picture, {"qs_core": json.dumps(made.report["settings"])})
             state.write(made.frame)

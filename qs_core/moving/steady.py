@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ..blend import at_size, step_share
+from ..errors import InputError
 from ..pictures import composite
 from ..samplers import StepFunction
 from ..schedule import Schedule
@@ -24,12 +25,26 @@ class Before:
     drawn: Tensor
 
 
-def steadied(step: StepFunction, inversion: Inversion, before: Before | None, steady: float) -> StepFunction:
+def of_size(before: Before | None, source: Tensor) -> Before | None:
+    """The frame before, where it has the size of a source."""
+    return before if before and before.source.shape[-2:] == source.shape[-2:] else None
+
+
+def require_steady(steady: float) -> None:
+    """Raises InputError for a number outside 0 to 1, and NaN."""
+    if not 0 <= steady <= 1:  # false for NaN as well
+        raise InputError(f"steady {steady}: 0 (each frame by itself) to 1 (as still as it gets) is needed.")
+
+
+def steadied(
+    step: StepFunction, inversion: Inversion, before: Before | None, steady: float, last: int = 1
+) -> StepFunction:
     """The step, then m·x + (1-m)·anchor, for the walk of one frame; the step itself for the first frame.
 
     The anchor of state i-1 is the source's own state there with the clean state of the result before, moved by the
     optical flow, in place of the source's. m is `step_share` of 1 - steady where the motion is known, and 1 elsewhere:
-    `steady` 0 leaves each frame to itself, 1 takes over what was drawn before wherever it can be followed.
+    `steady` 0 leaves each frame to itself, 1 takes over what was drawn before wherever it can be followed. `last` is
+    that of `sample`; what its 0 reaches, the picture behind state 0, has the anchor of state 0.
     """
     if before is None or not steady:
         return step
@@ -39,11 +54,12 @@ def steadied(step: StepFunction, inversion: Inversion, before: Before | None, st
     with torch.no_grad():
         offset = model.to_state(held) - clean
     free = at_size(1 - steady * moved.known, *clean.shape[-2:])
-    share = step_share(free, inversion.start).to(clean)
+    share = step_share(free, inversion.start + 1 - last).to(clean)
 
     def mixed(schedule: Schedule, x_t: Tensor, prediction, gradient: Tensor | None, i: int, noise: Tensor | None):
         x = step(schedule, x_t, prediction, gradient, i, noise)
-        clean_part = math.sqrt(float(schedule.alpha_bar[i - 1]) / float(schedule.alpha_bar[0]))
-        return composite(x, source_at(inversion, i - 1) + clean_part * offset, share)
+        reached = max(i - 1, 0)
+        clean_part = math.sqrt(float(schedule.alpha_bar[reached]) / float(schedule.alpha_bar[0]))
+        return composite(x, source_at(inversion, reached) + clean_part * offset, share)
 
     return mixed

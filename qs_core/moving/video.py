@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -22,27 +21,19 @@ QUALITY = "17"  # of both codecs; visually lossless, as the restyling has been t
 HIGH_DEFINITION = 720  # lines from which on colours are those of BT.709
 
 
-@dataclass(frozen=True)
-class Film:
-    """What a file's head tells: frames by count or estimate (0: unknown), and the mean rate."""
-
-    path: Path
-    frames: int
-    rate: Fraction
-
-
 def is_video(path: str | Path) -> bool:
     """Whether a name is that of a video file."""
     return Path(path).suffix.lower() in VIDEOS
 
 
-def opened(path: Path) -> Film:
-    """The film in a file. Raises InputError for one that cannot be read, or that has no picture stream."""
+def count(path: Path) -> int:
+    """How many frames a file has, by its head's count or estimate; 0: unknown. Raises InputError for one that cannot be
+    read, or that has no picture stream."""
     with _reading(path) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         seconds = container.duration / 1e6 if container.duration else 0
-        return Film(path, stream.frames or round(seconds * rate), Fraction(rate))
+        return stream.frames or round(seconds * rate)
 
 
 def frames(path: Path, first: int = 0) -> Iterator[Image.Image]:

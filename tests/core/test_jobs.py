@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from PIL import Image
 from qs_core import InputError, Settings, demo, stylize
 from qs_core.__main__ import main
 from qs_core.errors import WorkersLost
-from qs_core.jobs import pools, restyling
+from qs_core.jobs import cluster, pools, restyling
 from qs_core.jobs.manifest import NAME, Manifest
 from qs_core.jobs.pools import TRIES, Done, Ended, Ready, Refused, Said, each
 
@@ -149,6 +150,62 @@ class TestSharing:
                 pools.pool(len, **options)
 
 
+class TestAddress:
+    """Of a Ray cluster; Ray itself is not asked."""
+
+    @pytest.fixture
+    def listening(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            yield server.getsockname()[1]
+
+    @pytest.fixture
+    def closed(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        return port
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+    def test_where_something_listens_and_where_nothing_does(self, listening, closed, address):
+        cluster.require_answer(address.format(listening))
+        with pytest.raises(InputError, match=f"Nothing answers .*{closed}.*ray status"):
+            cluster.require_answer(address.format(closed))
+
+    def test_what_does_not_answer_at_all_is_given_up_soon(self, monkeypatch):
+        asked = []
+
+        def silent(place, timeout):
+            asked.append((place, timeout))
+            raise TimeoutError("timed out")
+
+        monkeypatch.setattr(socket, "create_connection", silent)
+        for address in ("10.0.0.1:6379", "ray://head", "ray://[::1]:7"):
+            with pytest.raises(InputError, match=f"timed out; at most {cluster.ANSWER:g} seconds"):
+                cluster.require_answer(address)
+        assert [place for place, _ in asked] == [("10.0.0.1", 6379), ("head", 10001), ("::1", 7)]
+        assert all(timeout == cluster.ANSWER <= 10 for _, timeout in asked)
+
+    def test_what_names_no_port_is_rays_to_find(self, monkeypatch):
+        monkeypatch.setattr(socket, "create_connection", None)
+        for address in (None, "", "auto", "local", "anyscale://name", "head"):
+            cluster.require_answer(address)
+
+    def test_a_port_that_is_none(self):
+        with pytest.raises(InputError, match="no HOST:PORT"):
+            cluster.require_answer("head:port")
+
+    def test_the_command_asks_before_ray_does(self, sources, tmp_path, closed, monkeypatch, capsys):
+        class Never:
+            def is_initialized(self):
+                return False
+
+        monkeypatch.setattr(cluster, "ray", Never())
+        where = ["--engine", "ray", "--ray-address", f"127.0.0.1:{closed}"]
+        assert job(sources, tmp_path, *where) == 2
+        assert "Nothing answers" in capsys.readouterr().err and not (tmp_path / NAME).exists()
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{closed}")
+        assert job(sources, tmp_path, "--engine", "ray") == 2
+
+
 class TestManifest:
     def test_a_line_that_was_cut_off_is_dropped(self, tmp_path):
         with Manifest(tmp_path) as manifest:
@@ -255,10 +312,8 @@ def sleeping(announce):
     return work
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-class TestProcesses:
-    """Workers and drivers that are killed, by the hardest signal."""
+class Killed:
+    """Drivers in processes of their own, and what they leave."""
 
     def start(self, sources: Path, output: Path, *more: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "qs_core", "stylize", str(sources), *QUICK, "--output", str(output)]
@@ -279,6 +334,32 @@ class TestProcesses:
         made = Counter(entry["output"] for entry in lines(output) if entry["state"] == "done")
         assert len(made) == 12 and set(made.values()) == {1}
 
+    def end(self, output: Path, driver: subprocess.Popen, ended_by: signal.Signals) -> dict[str, int]:
+        """Midway, by a signal. Its workers end as well. The times of change of what is there by then."""
+        self.until(output, 3)
+        worker = int(lines(output)[-1]["worker"].rpartition(":")[2])
+        driver.send_signal(ended_by)
+        assert driver.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGINT: 130}[ended_by], driver.stderr.read()
+        end = time.monotonic() + 20
+        while Path(f"/proc/{worker}/stat").exists() and " Z " not in Path(f"/proc/{worker}/stat").read_text():
+            assert time.monotonic() < end, "a worker outlives its driver"
+            time.sleep(0.1)
+        kept = {name: (output / name).stat().st_mtime_ns for name in pictures(output)}
+        assert 1 <= len(kept) < 12
+        return kept
+
+    def goes_on(self, output: Path, done: Path, driver: subprocess.Popen, kept: dict[str, int]) -> None:
+        """A second start makes what is missing, and nothing twice."""
+        assert driver.wait(timeout=200) == 1, driver.stderr.read()
+        self.check(output, done)
+        assert {name: (output / name).stat().st_mtime_ns for name in kept} == kept
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+class TestProcesses(Killed):
+    """Workers and drivers that are killed, by the hardest signal."""
+
     def test_a_task_that_kills_its_workers_fails_and_the_others_are_done(self):
         with pools.pool(sleeping, workers=2) as pool:
             outcomes = {outcome.task: outcome for outcome in each(["end", *range(10)], pool)}
@@ -296,26 +377,14 @@ class TestProcesses:
 
     @pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT])
     def test_a_driver_that_is_ended(self, sources, tmp_path, done, ended_by):
-        driver = self.start(sources, tmp_path, "--workers", "2")
-        self.until(tmp_path, 3)
-        worker = int(lines(tmp_path)[-1]["worker"].rpartition(":")[2])
-        driver.send_signal(ended_by)
-        assert driver.wait(timeout=60) == {signal.SIGKILL: -9, signal.SIGINT: 130}[ended_by], driver.stderr.read()
-        end = time.monotonic() + 20
-        while Path(f"/proc/{worker}/stat").exists() and " Z " not in Path(f"/proc/{worker}/stat").read_text():
-            assert time.monotonic() < end, "a worker outlives its driver"
-            time.sleep(0.1)
-        kept = {name: (tmp_path / name).stat().st_mtime_ns for name in pictures(tmp_path)}
-        assert 1 <= len(kept) < 12
-        driver = self.start(sources, tmp_path, "--workers", "2")
-        assert driver.wait(timeout=200) == 1, driver.stderr.read()
-        self.check(tmp_path, done)
-        assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
+        workers = ("--workers", "2")
+        kept = self.end(tmp_path, self.start(sources, tmp_path, *workers), ended_by)
+        self.goes_on(tmp_path, done, self.start(sources, tmp_path, *workers), kept)
 
 
 @pytest.mark.slow
-class TestRay:
-    """Two nodes of Ray on this machine."""
+class TestRay(Killed):
+    """One or two nodes of Ray on this machine."""
 
     @pytest.fixture
     def cluster(self):
@@ -358,3 +427,17 @@ class TestRay:
         assert len({entry["worker"] for entry in entries[lost[0] + 1 :]}) == 1  # one may have been under way
         made(tmp_path / "alone", pools.Here(restyling.Restyle(s)))
         assert pictures(tmp_path / "ray") == pictures(tmp_path / "alone") and len(pictures(tmp_path / "ray")) == 12
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="signals")
+    def test_a_driver_that_is_killed(self, cluster, sources, tmp_path, done):
+        """The cluster outlives it, and frees the actor's place for the second start's."""
+        ray = ("--engine", "ray", "--ray-address", cluster.address)
+        kept = self.end(tmp_path, self.start(sources, tmp_path, *ray), signal.SIGKILL)
+        self.goes_on(tmp_path, done, self.start(sources, tmp_path, *ray), kept)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="signals")
+    def test_a_driver_that_is_killed_with_the_ray_that_it_began(self, sources, tmp_path, done):
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'qs-style-transfer[ray]'")
+        ray = ("--engine", "ray", "--workers", "1")
+        kept = self.end(tmp_path, self.start(sources, tmp_path, *ray), signal.SIGKILL)
+        self.goes_on(tmp_path, done, self.start(sources, tmp_path, *ray), kept)

@@ -9,15 +9,20 @@ import torch
 from PIL import Image
 
 from qs_core import __main__ as command
+from qs_core.blend import BlendMap
 from qs_core.errors import InputError
 from qs_core.moving import job, video
 from qs_core.moving.flow import Motion, motion, warped
+from qs_core.moving.sequences import Video
 from qs_core.moving.steady import Before, steadied
 from qs_core.pipeline import run
 from qs_core.samplers import ddim_step, sample
 from qs_core.settings import Settings
+from qs_core.styles import parse_weight
 from qs_core.stylizer import Stylizer, complete
 from qs_core.transfer import restyle
+from qs_core.unguided import StyleSettings
+from qs_core.unguided import run as redraw
 
 av = pytest.importorskip("av")
 QUICK = {"size": 32, "steps": "6", "skip": 3, "crops": 2}
@@ -113,6 +118,57 @@ def test_a_frame_of_another_size_is_not_held_to_the_one_before(picture):
     assert torch.equal(together[1].picture, alone.picture)
 
 
+WALK = {"size": 32, "inversion": "300:3", "points": 3}  # of a style's file
+
+
+def test_a_style_redraws_wholly_held_what_was_drawn_before(calm, picture):
+    """On a picture that did not move; and left to itself it is as if there had been nothing before."""
+    stylizer, blend = Stylizer(calm, inversions=0), BlendMap(1.0, 1.0)
+    inversion = complete(stylizer.invert(picture(1), "300:3", 1, "inverted", [0]))
+    styles = [(calm, parse_weight("1"))]
+
+    def drawn(steady, before):
+        return complete(stylizer.redraw(inversion, styles, blend, 5, steady, before))
+
+    before = Before(picture(1), picture(2))
+    torch.testing.assert_close(drawn(1.0, before), picture(2), atol=1e-4, rtol=0)
+    free = drawn(0.0, None)
+    assert torch.equal(free, drawn(0.0, before)) and torch.equal(free, drawn(0.9, None))
+    apart = [(one - picture(2)).abs().mean() for one in (drawn(0.95, before), drawn(0.5, before), free)]
+    assert apart[0] < apart[1] < apart[2]
+
+
+def test_a_style_s_frames_of_one_batch_are_those_of_a_sequence(calm, wide):
+    """Each is held to the one before, whether they come together or one by one."""
+    stylizer, blend, styles = Stylizer(calm, inversions=0), BlendMap(1.0, 1.0), [(calm, parse_weight("1"))]
+    sources = torch.cat([frame(wide, k, 32) for k in range(3)])
+    inversion = complete(stylizer.invert(sources, "300:3", 1, "inverted", [0] * 3))
+    together, before = complete(stylizer.redraw(inversion, styles, blend, 3, 0.9)), None
+    for k in range(3):
+        one = inversion.part(slice(k, k + 1))
+        drawn = complete(stylizer.redraw(one, styles, blend, 3, 0.9, before))
+        torch.testing.assert_close(drawn, together[k : k + 1])
+        before = Before(one.source, drawn)
+
+
+def test_a_style_s_frames_are_steadier_than_each_by_itself(wide):
+    frames = [frame(wide, k)[0] for k in range(3)]
+
+    def flicker(steady):
+        settings = StyleSettings(("golden",), steady=steady, **WALK | {"size": 48})
+        drawn = torch.stack([made.picture for made in redraw(frames, settings)])
+        flow = torch.zeros(2, 2, *drawn.shape[-2:])
+        flow[:, 1] = 3
+        return (drawn[1:] - warped(drawn[:-1], flow))[..., :-6].abs().mean()
+
+    assert flicker(0.95) < flicker(0.0) / 1.5
+
+
+def test_a_style_s_steadiness_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="steady 1.1"):
+        StyleSettings(("golden",), steady=1.1)
+
+
 @pytest.mark.parametrize(
     "given", [{"steady": -0.1}, {"steady": 1.1}, {"steady": float("nan")}, {"steady": 0.5, "count": 2}]
 )
@@ -199,7 +255,7 @@ def test_colours_stay_whatever_the_height(tmp_path):
 def test_what_is_no_video_is_refused(tmp_path, film):
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     with pytest.raises(InputError, match="cannot be read as a video"):
-        video.opened(tmp_path / "broken.mp4")
+        video.count(tmp_path / "broken.mp4")
     with pytest.raises(InputError, match="written as one of"):
         video.check(tmp_path / "out.xyz", film)
     with pytest.raises(InputError, match="aac, which .webm does not hold"):
@@ -225,7 +281,7 @@ def test_the_command_restyles_a_video(film, tmp_path, capsys):
 
 def test_a_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path, capsys, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", steady=0.95, **QUICK)
     list(job.run(frames, lambda k: whole / f"{k}.png", s))
     begun = job.run(frames, lambda k: stopped / f"{k}.png", s)
     next(begun), next(begun)
@@ -242,7 +298,7 @@ def test_a_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path,
 
 
 def test_frames_that_are_left_to_themselves_go_on_as_well(film, tmp_path):
-    frames, s = job.Frames([str(film)]), Settings("golden", **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", **QUICK)
 
     def made():
         return job.run(frames, lambda k: tmp_path / f"{k}.png", s)
@@ -256,7 +312,7 @@ def test_frames_that_are_left_to_themselves_go_on_as_well(film, tmp_path):
 
 
 def test_two_runs_do_not_share_a_folder(film, tmp_path):
-    frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", steady=0.95, **QUICK)
     begun = job.run(frames, lambda k: tmp_path / "one" / f"{k}.png", s)
     next(begun)
     with pytest.raises(InputError, match="Another run writes"):
@@ -265,7 +321,7 @@ def test_two_runs_do_not_share_a_folder(film, tmp_path):
 
 
 def test_a_full_disk_loses_no_frame(film, tmp_path, monkeypatch):
-    frames, s = job.Frames([str(film)]), Settings("golden", steady=0.95, **QUICK)
+    frames, s = Video(film, tmp_path / "styled.mp4"), Settings("golden", steady=0.95, **QUICK)
     begun = job.run(frames, lambda k: tmp_path / "one" / f"{k}.png", s)
     next(begun)
 
@@ -290,11 +346,39 @@ def test_a_folder_of_frames_is_a_sequence(film, tmp_path, capsys):
     assert command.main(given) == 0  # all is there
 
 
+@pytest.mark.parametrize("what", ["video", "folder"])
+def test_a_style_s_file_holds_frames_as_well(film, tmp_path, what):
+    given = film
+    if what == "folder":
+        given = tmp_path / "frames"
+        given.mkdir()
+        for k, one in enumerate(video.frames(film)):
+            one.save(given / f"{k}.png")
+    output = tmp_path / ("styled.mp4" if what == "video" else "out")
+    walk = ["--style-file", "golden", "--size", "32", "--points", "2", "--inversion", "300:3", "--steady", "0.9"]
+    assert command.main(["stylize", str(given), *walk, "--output", str(output)]) == 0
+    if what == "video":
+        assert times_of(output) == times_of(film)
+    else:
+        assert sorted(path.name for path in output.glob("*.png")) == [f"{k}-0.png" for k in range(4)]
+
+
+def test_a_style_s_video_that_was_stopped_goes_on_and_comes_out_the_same(film, tmp_path):
+    frames, s = Video(film, tmp_path / "styled.mp4"), StyleSettings(("golden",), steady=0.95, **WALK)
+    whole = [made.path.read_bytes() for made in job.run(frames, lambda k: tmp_path / "whole" / f"{k}.png", s)]
+    begun = job.run(frames, lambda k: tmp_path / "stopped" / f"{k}.png", s)
+    next(begun), next(begun)
+    begun.close()
+    assert [made.number for made in job.run(frames, lambda k: tmp_path / "stopped" / f"{k}.png", s)] == [2, 3]
+    assert whole == [(tmp_path / "stopped" / f"{k}.png").read_bytes() for k in range(4)]
+
+
 @pytest.mark.parametrize(
     "more, message",
     [
         (["--workers", "2"], "one process makes them"),
         (["--count", "2"], "one result"),
+        (["--count", "2", "--steady", "0"], "one result"),
         (["again.mp4"], "one video at a time"),
     ],
 )
@@ -302,6 +386,28 @@ def test_what_a_video_cannot_have_is_said(film, tmp_path, more, message, capsys)
     given = ["stylize", str(film), *more, *ARGUMENTS, "--output", str(tmp_path / "styled.mp4")]
     assert command.main(given) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("walk", [ARGUMENTS, ["--style-file", "golden"]])
+@pytest.mark.parametrize("named", ["clips", "clips/*.mp4", "clips/*"])
+def test_a_folder_of_videos_is_refused_with_what_to_do(film, tmp_path, capsys, monkeypatch, named, walk):
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "clips" / name).write_bytes(film.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["stylize", named, *walk, "--output", "styled"]) == 2
+    told = capsys.readouterr().err
+    assert "2 videos, and one is restyled at a time" in told and "stylize clips/a.mp4" in told
+    assert not (tmp_path / "styled").exists()
+
+
+def test_videos_among_pictures_are_passed_over(film, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    film.rename(folder / "clip.mp4")
+    Image.new("RGB", (40, 40), (90, 40, 20)).save(folder / "still.png")
+    assert command.main(["stylize", str(folder), *ARGUMENTS, "--output", str(tmp_path / "out")]) == 0
+    assert "passed over clip.mp4" in capsys.readouterr().err and (tmp_path / "out" / "still-0.png").exists()
 
 
 def test_a_known_motion_has_the_shape_that_is_told(picture):

@@ -2,12 +2,17 @@
 
 import pytest
 import torch
+import torchvision
 
 from qs_core.anchors import Anchors
 from qs_core.errors import InputError
+from qs_core.features.vgg import VGG19
 from qs_core.losses.base import View
-from qs_core.losses.contrastive import Contrastive, Windowed
+from qs_core.losses.contrastive import Contrastive, Windowed, content_term
+from qs_core.losses.description import Setting
+from qs_core.losses.perceptual import VGG_LOSS, VGGContent, WindowedVGG
 from qs_core.randomness import seeded
+from qs_core.settings import Settings
 from qs_core.stylizer import Stylizer, complete
 from qs_core.tiles import Tiled, default_size, tiled
 from tests.core.test_codec import Halved
@@ -78,6 +83,81 @@ def test_the_contrastive_loss_of_windows_is_their_mean(learned, picture):
     ]
     assert len(parts) == len(windows) == 9
     torch.testing.assert_close(sum(parts), torch.stack(alone).mean(0))
+
+
+@pytest.mark.parametrize("kind", ["global", "local", "local_global"])
+def test_what_all_windows_select_is_on_one_map(learned, picture, kind):
+    """Each anchor of each window, at its place on the whole picture's map, and entropies without a seam."""
+    model, source = Tiled(learned, 32), picture(1, 2, height=SIZE, width=SIZE)
+    anchors = Anchors(kind, 16, frozenset({1, 2}))
+    bound, windows = content_term(model, 1.0, anchors).loss.against(source, seeded([0, 0])), model.windows(SIZE, SIZE)
+    nothing, *selections = bound.selections
+    assert nothing is None and len(selections) == 2
+    for layer, selection in enumerate(selections, 1):
+        factor = learned.content_layers()[layer].factor
+        assert selection.entropy.shape == (2, SIZE // factor, SIZE // factor)
+        expected, count = set(), 0
+        for window in windows:
+            alone = content_term(learned, 1.0, anchors).loss.against(source[window.place], seeded([0, 0]))
+            its, side = alone.selections[layer], window.weights.shape[-1] // factor
+            top, left = (part.start // factor for part in window.place[-2:])
+            expected |= {(top + p // side, left + p % side) for p in its.positions[0].tolist()}
+            count += its.positions.shape[1]
+        found = selection.positions[0].tolist()
+        assert len(found) == count and {(p // (SIZE // factor), p % (SIZE // factor)) for p in found} == expected
+    whole = content_term(learned, 1.0, anchors).loss.against(picture(1), seeded([0])).selections
+    one = content_term(model, 1.0, anchors).loss.against(picture(1), seeded([0])).selections
+    for own, put_together in zip(whole[1:], one[1:], strict=True):
+        torch.testing.assert_close(own.entropy, put_together.entropy)
+        assert torch.equal(own.positions, put_together.positions)
+
+
+def test_random_anchors_of_windows_are_no_selection(learned, picture):
+    bound = content_term(Tiled(learned, 32), 1.0, Anchors("random", 16)).loss.against(
+        picture(1, height=SIZE, width=SIZE), seeded([0])
+    )
+    assert set(bound.selections) == {None}
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    """The shallow layers alone, with random weights."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        layers = torchvision.models.vgg19(weights=None, init_weights=False).features[:7]
+    layers.to_empty(device="cpu")
+    for weights in layers.parameters():
+        torch.nn.init.normal_(weights, std=0.1)
+    return VGG19(layers, (1, 6)).eval().requires_grad_(False)
+
+
+class TestVGG:
+    """Its loss of a large picture in windows."""
+
+    def test_in_windows_it_is_nearly_that_of_the_whole(self, vgg, learned, picture):
+        source, estimate = picture(1, 2, height=SIZE, width=SIZE).split(1)
+        bound = WindowedVGG(vgg, Tiled(learned, 32).windows).against(source, seeded([0]))
+        leaf = estimate.clone().requires_grad_()
+        parts = list(bound.parts(View(leaf, leaf, 0)))
+        value = sum(part["vgg"] for part in parts)
+        whole = VGGContent(vgg).against(source, seeded([0]))(View(leaf, leaf, 0))["vgg"]
+        assert len(parts) == 9
+        torch.testing.assert_close(value, whole, rtol=0.02, atol=0)
+        ours, theirs = (torch.autograd.grad(one.sum(), leaf)[0].flatten() for one in (value, whole))
+        assert torch.cosine_similarity(ours, theirs, dim=0) > 0.98
+
+    def test_a_picture_of_one_window_has_the_very_loss(self, vgg, learned, picture):
+        view, source = View(picture(2), picture(2), 0), picture(1)
+        bound = WindowedVGG(vgg, Tiled(learned, 32).windows).against(source, seeded([0]))
+        whole = VGGContent(vgg).against(source, seeded([0]))
+        torch.testing.assert_close(bound(view)["vgg"], whole(view)["vgg"])
+
+    def test_a_tiled_model_has_it_in_windows_in_the_memory_of_one(self, vgg, learned):
+        s = Settings("golden", vgg=1.0)
+        loss, whole = (VGG_LOSS.make(s, Setting(m, None, SIZE, SIZE, vgg)) for m in (Tiled(learned, 32), learned))
+        assert isinstance(loss, WindowedVGG) and isinstance(whole, VGGContent)
+        need = [each.graph_bytes(learned, 1, 512, 512) for each in (loss, whole)]
+        assert need[0] == whole.graph_bytes(learned, 1, 32, 32) < need[1] / 200
 
 
 def test_a_model_of_other_states_is_refused(calm):

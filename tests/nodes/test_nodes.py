@@ -182,6 +182,32 @@ def test_heat_map_shows_what_the_sampler_selects(pack, invert, photo):
     assert heat.focus.flatten().argmax() == heat.entropy.flatten().argmin()
 
 
+def test_heat_map_of_a_large_picture_shows_what_its_windows_select(pack, invert, photo):
+    """In the sizes and the memory of a window, as the sampler's loss does, and not of the whole picture."""
+    inversion = invert(photo, size=64, steps=2, skip=1, start="noised", tile=32)
+    layers, preview = pack.part("qs_core.losses.layers"), pack.part("nodes.preview")
+    height, width = preview.seen(inversion)
+    assert max(height, width) <= 32 < min(inversion.size)
+    shapes, core = set(), inversion.model.core
+    encode = type(core).features
+    try:
+        type(core).features = lambda core, states: shapes.add(tuple(states.shape[-2:])) or encode(core, states)
+        drawn = pack("QSAttnHeatmap", inversion=inversion, short_side=128)
+        named = pack("QSAttnHeatmap", inversion=inversion, short_side=128, attend="32")  # the size of a window's map
+    finally:
+        type(core).features = encode
+    assert shapes == {(height, width)} and len(drawn) == 2 and is_plain(drawn)
+    assert len(named) == sum(layer.factor == height // 32 for layer in core.content_layers())
+    with torch.inference_mode(False):
+        (heats,) = preview.layers(inversion, layers.choose_anchors(core, height, width, "global"))
+    heat, windows = heats[-1], inversion.inversion.model.windows(*inversion.size)
+    factor = core.content_layers()[-1].factor
+    assert heat.entropy.shape == (inversion.size[0] // factor, inversion.size[1] // factor)
+    assert heat.places == (height // factor) * (width // factor)
+    assert len(heat.positions) == len(windows) * (heat.places // 4)
+    assert heat.entropy.max() <= heat.most + 1e-3
+
+
 def test_wires_that_hold_a_network_show_it_to_comfyui_s_cache(pack, invert, text, photo):
     """ComfyUI tells models from other outputs by their `patcher`."""
     from dataclasses import replace

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--rates", default="10,30,100", metavar="T,…", help="sizing: TFLOP/s that a GPU reaches")
     root.add_argument("--sheet", type=Path, metavar="FILE", help="options, flicker: a contact sheet to look at")
+    root.add_argument("--style-file", metavar="FILE", help="flicker: redrawn by a style's file, in place of guided")
     root.add_argument("--page", type=Path, metavar="FILE.md", help="put the table between the markers of its name")
     root.add_argument("--name", metavar="MARKER", help="that name, by default the command's")
     root.add_argument("--plot", type=Path, metavar="FILE", help="a plot beside the table")
@@ -106,7 +107,7 @@ def measured(given: argparse.Namespace) -> str:
     if given.command == "flicker":
         from . import flicker
 
-        return flicker.run(case, given.pictures, given.sheet)
+        return flicker.run(case, given.pictures, given.sheet, given.style_file)
     if given.command == "windows":
         from . import windows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
-from qs_core import pictures
+from qs_core import pictures, styles, unguided
 from qs_core.features.clip import text_direction
 from qs_core.features.openclip import load_clip
+from qs_core.model import load_model
 from qs_core.moving.flow import Motion, warped
+from qs_core.pipeline import Restyled
 from qs_core.pipeline import run as restyle
 from qs_core.settings import Settings
 from qs_evaluate import metrics
@@ -27,6 +30,8 @@ PHRASES = ("water painting", "mosaic")
 STEADY = (0.0, 0.8, 0.95)
 PHOTOS = ("astronaut", "cat")
 PAN, ZOOM = 0.02, 0.97  # a frame's move in shares of the picture's side, and its width beside the one before
+
+Walk = Callable[[Sequence[Tensor], float], Iterable[Restyled]]  # frames and `steady` → their results
 
 
 def camera(kind: str, frames: int) -> list[tuple[float, float]]:
@@ -64,27 +69,43 @@ def warping_error(frames: Tensor, motion: Motion) -> Tensor:
     return (apart * motion.known).sum((1, 2, 3)) / (3 * motion.known.sum((1, 2, 3)))
 
 
-def run(case: Case, frames: int, sheet: Path | None = None) -> str:
+def guided(s: Settings) -> dict[str, Walk]:
+    """The guided walk for each phrase."""
+
+    def walk(phrase: str) -> Walk:
+        return lambda frames, steady: restyle(frames, replace(s, prompts=(phrase,), steady=steady))
+
+    return {phrase: walk(phrase) for phrase in PHRASES}
+
+
+def redrawn(style_file: str, size: int, device: str) -> dict[str, Walk]:
+    """The unguided walk by a style's file, for the phrase that it was trained on."""
+    phrase = styles.load(style_file, load_model()).said["prompts"][0]
+    s = unguided.StyleSettings((style_file,), size=size, device=device)
+    return {phrase: lambda frames, steady: unguided.run(frames, replace(s, steady=steady))}
+
+
+def run(case: Case, frames: int, sheet: Path | None = None, style_file: str | None = None) -> str:
     """A row for each `steady`: warping error, how many times less that is than frame by frame, style and content.
 
-    Edits are of `case.settings`, 64 px by default; the sheet has a row of frames for each `steady`.
+    Edits are of `case.settings`, 64 px by default, or by a style's file; the sheet has a row of frames for each
+    `steady`.
     """
     before, s = load_average(), Settings(PHRASES[0], **{"size": 64, "device": case.device, **case.settings})
     its_judge, rows, first, shown = load_clip(judge().clip), [], None, []
-    texts = {phrase: text_direction(its_judge, (phrase,)) for phrase in PHRASES}
-    photos = {name: torch.from_numpy(array.copy()) for name, array in held_out_pictures() if name in PHOTOS}
+    walks = redrawn(style_file, s.size, s.device) if style_file else guided(s)
+    texts = {phrase: text_direction(its_judge, (phrase,)) for phrase in walks}
+    photos = {name: pictures.take(array)[None] for name, array in held_out_pictures() if name in PHOTOS}
     for steady in STEADY:
         errors, plain, style, content = [], [], [], []
-        for name, array in photos.items():
-            photo = (array.movedim(-1, 0).float() / 127.5 - 1)[None]
+        for name, photo in photos.items():
             square = min(photo.shape[-2:])
             photo = photo[..., :square, :square]
             for kind in ("pan", "zoom"):
                 views = camera(kind, frames)
                 source, motion = clip(photo, views, s.size), true_motion(views, s.size)
-                for phrase in PHRASES:
-                    given = replace(s, prompts=(phrase,), steady=steady)
-                    drawn = torch.stack([made.picture for made in restyle(list(source), given)])
+                for phrase, walk in walks.items():
+                    drawn = torch.stack([made.picture for made in walk(list(source), steady)])
                     errors.append(warping_error(drawn, motion))
                     plain.append(warping_error(source, motion))
                     here, there = metrics.embed(its_judge, drawn), metrics.embed(its_judge, source)
@@ -92,7 +113,7 @@ def run(case: Case, frames: int, sheet: Path | None = None) -> str:
                         metrics.directional_similarity(here, there, texts[phrase].targets[0], texts[phrase].source)
                     )
                     content.append(metrics.ssim(drawn, source))
-                    if sheet and name == PHOTOS[0] and kind == "pan" and phrase == PHRASES[0]:
+                    if sheet and name == PHOTOS[0] and kind == "pan" and phrase == next(iter(walks)):
                         shown.append(torch.cat(list(drawn), 2))
         means = [float(torch.cat(each).mean()) for each in (errors, style, content, plain)]
         first = first or means[0]
@@ -101,5 +122,5 @@ def run(case: Case, frames: int, sheet: Path | None = None) -> str:
     if sheet:
         pictures.write(sheet, torch.cat(shown, 1))
     head = ("steady", "warping error", "times less", "directional similarity", "SSIM", "the source's own error")
-    told = f"{len(PHOTOS)} photos, a pan and a zoom of {frames} frames each, {' and '.join(PHRASES)}; {s.size} px."
+    told = f"{len(PHOTOS)} photos, a pan and a zoom of {frames} frames each, {' and '.join(walks)}; {s.size} px."
     return f"{told}\n\n{report.table(head, rows)}\n\n{report.surroundings(case.device, before)}"
