@@ -67,6 +67,11 @@ class StyleSettings:
             raise InputError(f"points {self.points}, rounds {self.rounds}: at least 2 points and 0 rounds are needed.")
 
 
+def inversion_spacing(style: Style) -> str:
+    """The respacing of the inversion that a style is applied from, where nothing else is wished."""
+    return f"{style.start}:{min(INVERSION_POINTS, style.start + 1)}"
+
+
 @each_in_plain_mode
 def run(
     images: Sequence[Source], settings: StyleSettings, progress: Tell | None = None, masks: Sequence[Source] = ()
@@ -78,8 +83,7 @@ def run(
         pictures.size_of(image)
     model = load_model(s.model, device=choose_device(s.device), dtype=choose_dtype(s.dtype), **(s.model_options or {}))
     styles = [load(path, model) for path in s.style_files]
-    start = styles[0].start
-    spacing = s.inversion or f"{start}:{min(INVERSION_POINTS, start + 1)}"
+    spacing = s.inversion or inversion_spacing(styles[0])
     count_steps(model.schedule(spacing), 1, "inverted")
     model.schedule(f"{model.schedule(spacing).timesteps[-1]}:{s.points}")
     loaded = time.perf_counter() - begun
