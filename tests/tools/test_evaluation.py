@@ -153,7 +153,7 @@ def test_the_systems_table_says_where_no_style_is_common(tmp_path):
         systems.note(tmp_path, "edit", method, 2.5)
     systems.note(tmp_path, "training", "golden", 100.4)
     trained, zecon, now = systems.table(rows, tmp_path).splitlines()[2:5]
-    assert trained.count("no common range") == 3 and trained.endswith("| 2.5 | 100 | 30 min, training included |")
+    assert trained.count("no style in common") == 3 and trained.endswith("| 2.5 | 100 | 30 min, training included |")
     assert "| -0.100 (-0.100 to -0.100) | " in zecon and "0.310 to 0.510" in zecon
     assert now == "| now | - | - | - | 0.260 to 0.510 | 2.5 | 0 | - |"
 

@@ -205,7 +205,7 @@ SYSTEM_PICTURES = 8  # the split's first: its six photos, and two drawings
 SYSTEM_WEIGHTS = (0.5, 1.0, 2.0)
 NOW_WEIGHTS = (1.0, 2.0, 4.0)  # at each dial it has less style than the papers' systems
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of a trained style
-SMALL = {"size": 64, "steps": "8", "skip": 4, "crops": 4}  # of the quick form
+SMALL = {"size": 64, "steps": "8", "skip": 4, "crops": 4, "first_step_repeats": 1, "restarts": 0}  # the quick form's
 APART = 8  # a style's photos of the bench are that far apart in the sorted list of 24
 
 

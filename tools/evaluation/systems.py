@@ -45,8 +45,8 @@ def train(prompt: str, folder: Path, **options) -> Path:
     style = place.with_suffix(".safetensors")
     if style.is_file():
         return style
-    begun, spent = time.perf_counter(), seconds(folder, "training").get(prompt, 0.0)
     fine = training(prompt, place, **options)
+    begun, spent = time.perf_counter(), seconds(folder, "training").get(prompt, 0.0)
     for done in fine.train(fine.latents()):
         note(folder, "training", prompt, spent + time.perf_counter() - begun)
         print(f"{prompt}: trained {done.number} of {done.total}", flush=True)
@@ -105,13 +105,13 @@ def table(rows: curves.Rows, folder: Path) -> str:
 
 
 def gained(rows: curves.Rows, method: str, content: str) -> str:
-    """The gain of a system over `now` with its interval; where no style is common, the styles that each reaches."""
+    """The gain of a system over `now` with its interval, or that they have no style in common."""
     if method == NOW:
         return "-"
     try:
         found = curves.compare(rows, method, NOW, content)
-    except curves.NoOverlap as error:
-        return str(error)
+    except curves.NoOverlap:
+        return "no style in common"
     return f"{found.gain:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
