@@ -135,7 +135,7 @@ def main() -> None:
         drawn, docs = systems.sheet(rows, folder), args.docs and not args.quick
         report("systems", rows, folder, docs, systems.table(rows, folder))
         if docs:
-            shutil.copy(drawn, PAGE.with_name("evaluation_systems.jpg"))
+            shutil.copy(drawn, PAGE.with_name(systems.FIGURE))
         return
     else:
         plan = protocol.PLANS[args.what](folder)

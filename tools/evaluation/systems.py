@@ -25,7 +25,7 @@ NOW, PAPERS = protocol.NOW.name, protocol.QUERY_SELECTED.name
 # What the paper's table 1 says of an edit; of ZeCon it gives no time, and ours is not in it.
 TOLD = {"DiffusionCLIP": "30 min, training included", "DiffuseIT": "48 s", "ZeCon": "not given", PAPERS: "30 s"}
 CONTENT = ("ssim", "gradient", "structure")
-SHOWN = ("astronaut", "cat", "pagoda")
+SHOWN, FIGURE = ("astronaut", "cat", "pagoda"), "evaluation_systems.jpg"
 _, OPTIONS = STYLES["golden"]  # of the training of the style that comes with the pack
 
 
@@ -97,11 +97,10 @@ def table(rows: curves.Rows, folder: Path) -> str:
         lines.append(f"| {method} | {' | '.join(cells)} | {TOLD.get(method, '-')} |")
     said = (
         f"Against {NOW}: how much less (-) or more (+) content a system keeps at equal style, with the 95 % interval "
-        "over pictures; of the distance the sign is turned. Seconds: one picture of 64 px alone, "
-        "its inversion included; training once a phrase, in the order of the phrases. The paper's are of hardware that "
-        "it does not name."
+        "over pictures; of the distance the sign is turned. Seconds: one picture of 64 px alone with its inversion; "
+        "training once a phrase, in the order of the phrases. The paper's are of hardware that it does not name."
     )
-    return "\n".join([*lines, "", said])
+    return "\n".join([*lines, "", said, "", f"![Each system as it comes, at weight 1]({FIGURE})"])
 
 
 def gained(rows: curves.Rows, method: str, content: str) -> str:
