@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch.nn import Module
 
 from . import pictures
 from .features.clip import CLIP, PICTURE_SIDE, TextDirection, text_direction
@@ -26,7 +27,7 @@ class Networks:
 
     model: DiffusionModel
     text: TextDirection
-    of_losses: Mapping[str, torch.nn.Module | None]  # by the loss's kind; None where it looks with the guiding CLIP
+    of_losses: Mapping[str, Module | None]  # by the loss's kind; None where it looks with the guiding CLIP
     more: tuple[TextDirection, ...] = ()  # of further CLIPs
 
     def without_text(self) -> "Networks":
@@ -55,8 +56,13 @@ def load(s: Settings, announce: Announce | None = None) -> Networks:
     model = load_model(s.model, device=device, dtype=dtype, **(s.model_options or {}))
     if announce and model.doubt:
         announce(model.doubt)
-    own = {loss.kind: loss.load(s, device, announce) for loss in LOSSES if loss.load and loss.wished(s)}
-    return Networks(model, text, own, tuple(more))
+    return Networks(model, text, load_own(s, device, announce), tuple(more))
+
+
+@plain()
+def load_own(s: Settings, device: torch.device, announce: Announce | None = None) -> dict[str, Module | None]:
+    """The losses' own networks that the settings ask for, by the loss's kind."""
+    return {loss.kind: loss.load(s, device, announce) for loss in LOSSES if loss.load and loss.wished(s)}
 
 
 def _named(clip: str) -> tuple[str, str | None]:

@@ -71,6 +71,11 @@ class StyleSettings:
             raise InputError(f"points {self.points}, rounds {self.rounds}: at least 2 points and 0 rounds are needed.")
 
 
+def inversion_spacing(style: Style) -> str:
+    """The respacing of the inversion that a style is applied from, where nothing else is wished."""
+    return f"{style.start}:{min(INVERSION_POINTS, style.start + 1)}"
+
+
 @each_in_plain_mode
 def run(
     images: Sequence[Source], settings: StyleSettings, progress: Tell | None = None, masks: Sequence[Source] = ()
@@ -116,8 +121,7 @@ def _load(s: StyleSettings) -> Networks:
     """What the settings name. Raises InputError for styles of another network, and for a walk that cannot be."""
     model = load_model(s.model, device=choose_device(s.device), dtype=choose_dtype(s.dtype), **(s.model_options or {}))
     styles = [load(path, model) for path in s.style_files]
-    start = styles[0].start
-    networks = Networks(model, styles, s.inversion or f"{start}:{min(INVERSION_POINTS, start + 1)}")
+    networks = Networks(model, styles, s.inversion or inversion_spacing(styles[0]))
     count_steps(model.schedule(networks.spacing), 1, "inverted")
     model.schedule(f"{networks.start}:{s.points}")
     return networks

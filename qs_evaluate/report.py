@@ -434,7 +434,8 @@ def contact_sheet(
         files = tuple(folder / "pictures" / _file(edits, (picture, prompt, seed), method) for picture in chosen)
         heading = (method, f"weight {weight:g}", f"style {reached[weight]:.3f}")
         columns.append(Column(heading, files))
-    title = f"“{prompt}”, seed {seed}, {NAMES[style]} near {target:.3f}"
+    near = f", {NAMES[style]} near {target:.3f}" if curves.swept(rows) else ""
+    title = f"“{prompt}”, seed {seed}{near}"
     return _draw_sheet(title, chosen, columns)
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -33,10 +33,13 @@ from qs_core.jobs import pools
 from qs_core.losses.base import Term
 from qs_core.losses.contrastive import Contrastive
 from qs_core.model import DiffusionModel
-from qs_core.networks import load
-from qs_core.paths import write_whole
+from qs_core.networks import choice, load, load_own
+from qs_core.paths import is_file, write_whole
 from qs_core.settings import Settings, make_terms
-from qs_core.stylizer import Stylizer, complete
+from qs_core.styles import Weight
+from qs_core.styles import load as load_style
+from qs_core.stylizer import Progress, Stylizer, complete
+from qs_core.unguided import StyleSettings, inversion_spacing
 
 from . import metrics
 
@@ -51,13 +54,29 @@ SWEEPS = {"clip": (0.3, 0.6, 1.2, 2.4), "style": (0.5, 1.0, 2.0, 4.0), "contrast
 
 @dataclass(frozen=True)
 class Method:
-    """A way to hold content: the fields of `Settings` that it changes. `content`, if given, makes the contrastive term
-    instead of the settings; `seeds`, if given, are more or fewer than the plan's."""
+    """A way to restyle: the fields of `Settings` that it changes. `content`, if given, makes the contrastive term
+    instead of the settings; `seeds` and `weights`, if given, stand for the plan's.
+
+    With `styles`, a trained style's file for each prompt, it walks unguided, and its weights are the style's shares of
+    the prediction, at most 1.
+    """
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     content: ContentTerm | None = None
     seeds: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
+    styles: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
+
+    def describe(self) -> dict:
+        """All that decides its rows, a style by its file's content. What it leaves to the plan is left out, so that
+        folders of earlier versions go on."""
+        digests = {prompt: hashlib.sha256(Path(path).read_bytes()).hexdigest() for prompt, path in self.styles.items()}
+        said = {**asdict(self), "content": _described(self.content), "styles": digests}
+        return {name: value for name, value in said.items() if value or name not in ("weights", "styles")}
 
 
 def method_named(name: str) -> Method:
@@ -108,6 +127,9 @@ class Plan:
         _require_distinct("methods", [method.name for method in self.methods])
         for method in self.methods:
             _require_distinct(f"seeds of {method.name}", method.seeds)
+            _require_distinct(f"weights of {method.name}", method.weights)
+            if method.styles:
+                self._check_styles(method)
         guide = self.settings.get("clip", "demo"), self.settings.get("clip_pretrained")
         if guide == (self.judge.clip, self.judge.pretrained):
             raise InputError(f"{guide[0]} guides, and so cannot judge. Choose another CLIP as the judge.")
@@ -115,9 +137,18 @@ class Plan:
             if not getattr(self, what):
                 raise InputError(f"The plan has no {what}; at least one is needed.")
 
+    def _check_styles(self, method: Method) -> None:
+        """Refuse a trained style that is missing, and shares that are none."""
+        for prompt in self.prompts:
+            if prompt not in method.styles or not is_file(Path(method.styles[prompt])):
+                raise InputError(f"Method {method.name!r} has no style's file for {prompt!r}. Train one.")
+        wrong = next((weight for weight in self.weights_of(method) if not 0 <= weight <= 1), None)
+        if wrong is not None:
+            raise InputError(f"Method {method.name!r} has weight {wrong:g}. A trained style's share is 0 to 1.")
+
     def describe(self) -> dict:
         """JSON of all that decides the rows. Raises InputError for a picture that cannot be read."""
-        methods = [{**asdict(method), "content": _described(method.content)} for method in self.methods]
+        methods = [method.describe() for method in self.methods]
         seen = {name: pictures.read(path).numpy().tobytes() for name, path in self.sources.items()}
         digests = {name: hashlib.sha256(pixels).hexdigest() for name, pixels in seen.items()}
         return json.loads(json.dumps({**asdict(self), "methods": methods, "sources": digests}))
@@ -131,6 +162,8 @@ class Plan:
 
     def weights_of(self, method: Method) -> tuple[float, ...]:
         """What the method is swept over."""
+        if method.weights:
+            return method.weights
         if self.sweep == "contrastive" and "contrastive" in method.settings:
             return (float(method.settings["contrastive"]),)
         return self.weights
@@ -179,15 +212,20 @@ class Bench:
         self.plan, self.folder = plan, folder
         base = Settings(**{**plan.settings, "prompts": plan.prompts[:1]})
         networks = load(base, announce)
-        self.model, self.of_losses, guide = networks.model, networks.of_losses, networks.text.clip
+        self.model, guide = networks.model, networks.text.clip
         dtypes = {"dtype": self.model.network.dtype, "clip_dtype": guide.dtype}
         self.precision = {name: str(dtype).removeprefix("torch.") for name, dtype in dtypes.items()}
-        self.texts = {prompt: _text(guide, prompt, base) for prompt in plan.prompts}
-        device = choose_device(base.device)
+        device, settings = choose_device(base.device), [cell.settings(plan) for cell in plan.cells()]
+        self.texts = {key: _text(guide, s) for key, s in {_phrase(s): s for s in settings}.items()}
+        others = {choice(s): s for s in settings if choice(s) != choice(base)}
+        self.of_losses = {key: load_own(s, device, announce) for key, s in others.items()}
+        self.of_losses[choice(base)] = networks.of_losses
+        files = {method.styles[prompt] for method in plan.methods if method.styles for prompt in plan.prompts}
+        self.styles = {file: load_style(file, self.model) for file in sorted(files)}
         self.judge = load_clip(plan.judge.clip, plan.judge.pretrained, device=device, announce=announce)
         if _same(self.judge, guide):
             raise InputError(f"{plan.judge.clip} has the weights of the CLIP that guides. Choose another judge.")
-        judged = [_text(self.judge, prompt, base) for prompt in plan.prompts]
+        judged = [_text(self.judge, replace(base, prompts=(prompt,))) for prompt in plan.prompts]
         self.judged = torch.stack([judged[0].source, *(text.targets[0] for text in judged)])
         self.temperature = float(1 / self.judge.network.logit_scale.exp())
         self.keys = _keys(plan.judge.structure, base, announce)
@@ -221,13 +259,9 @@ class Bench:
 
     def _edit(self, cell: Cell, pairs: Sequence[tuple[str, int]]) -> list[dict]:
         """The rows of pictures of one size, each with its seed. Writes the pictures."""
-        s, seeds = cell.settings(self.plan), [seed for _, seed in pairs]
-        source = torch.cat([self.sources[name] for name, _ in pairs])
-        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
-        terms = self._terms(cell, s, *source.shape[-2:])
-        begun = time.perf_counter()
-        edited = complete(self.stylizer.guide(inversion, terms, s, seeds, BlendMap(s.strength, s.strength)))
-        seconds = (time.perf_counter() - begun) / len(pairs)
+        source, seeds = torch.cat([self.sources[name] for name, _ in pairs]), [seed for _, seed in pairs]
+        edited, took = self.walk(cell, source, seeds)
+        seconds = took / len(pairs)
         rows = [{**cell.row(*pair), "seconds": round(seconds, 3), **self.precision} for pair in pairs]
         measured = self.measure([name for name, _ in pairs], edited.to(self.model.device), cell.prompt)
         for name, values in measured.items():
@@ -237,9 +271,27 @@ class Bench:
             pictures.write(self.folder / "pictures" / row["file"], picture)
         return rows
 
+    def walk(self, cell: Cell, source: Tensor, seeds: Sequence[int]) -> tuple[Tensor, float]:
+        """The edited pictures (B, 3, H, W) of fitted ones, and the seconds of the walk back from the inversion."""
+        return self._redrawn(cell, source) if cell.method.styles else self._guided(cell, source, seeds)
+
+    def _guided(self, cell: Cell, source: Tensor, seeds: Sequence[int]) -> tuple[Tensor, float]:
+        s = cell.settings(self.plan)
+        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
+        terms = self._terms(cell, s, *source.shape[-2:])
+        return _timed(self.stylizer.guide(inversion, terms, s, seeds, BlendMap(s.strength, s.strength)))
+
+    def _redrawn(self, cell: Cell, source: Tensor) -> tuple[Tensor, float]:
+        """As `unguided.run` does it, the weight as the style's share."""
+        style = self.styles[cell.method.styles[cell.prompt]]
+        walk = self.stylizer.invert(source, inversion_spacing(style), 1, "inverted", [0] * len(source))
+        chosen, share = [(style.model, Weight())], BlendMap(cell.weight, cell.weight)
+        return _timed(self.stylizer.redraw(complete(walk), chosen, share, StyleSettings.points))
+
     def _terms(self, cell: Cell, s: Settings, height: int, width: int) -> list[Term]:
         """Those of `make_terms`, with the method's own contrastive one where it brings one."""
-        terms = make_terms(s, self.model, self.texts[cell.prompt], height, width, self.of_losses)
+        text, own = self.texts[_phrase(s)], self.of_losses[choice(s)]
+        terms = make_terms(s, self.model, text, height, width, own)
         if not cell.method.content:
             return list(terms)
         content = cell.method.content(self.model, s, height, width)
@@ -286,8 +338,19 @@ def _same(a: CLIP, b: CLIP) -> bool:
     )
 
 
-def _text(clip: CLIP, prompt: str, base: Settings) -> TextDirection:
-    return text_direction(clip, (prompt,), base.source_prompt, None, base.templates)
+def _phrase(s: Settings) -> tuple:
+    """What tells the texts of two settings apart."""
+    return s.prompts, s.source_prompt, s.templates
+
+
+def _text(clip: CLIP, s: Settings) -> TextDirection:
+    return text_direction(clip, s.prompts, s.source_prompt, None, s.templates)
+
+
+def _timed(walk: Generator[Progress, None, Tensor]) -> tuple[Tensor, float]:
+    """What a walk gives, and the seconds it took."""
+    begun = time.perf_counter()
+    return complete(walk), time.perf_counter() - begun
 
 
 def run(

@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from qs_core import InputError, NonFiniteError, Settings, demo, stylize
+from qs_core import InputError, NonFiniteError, Settings, demo, stylize, unguided
 from qs_core.__main__ import main
 from qs_core.losses.base import Term
 from qs_core.losses.pixel import MSE
-from qs_core.networks import load
+from qs_core.networks import choice, load
 from qs_core.pictures import read
 from qs_evaluate import Judge, Method, Plan, method_named, run
-from qs_evaluate.runs import Cell, resume
+from qs_evaluate.runs import Bench, Cell, _phrase, resume
 
 JUDGE = Path(__file__).parents[2] / "tools" / "evaluation" / "judge"
 SMALL = {"size": 32, "steps": "4", "skip": 2, "crops": 2}
@@ -176,6 +176,37 @@ def test_a_method_may_bring_its_own_term_and_seeds(plan, tmp_path):
     assert sorted((row["weight"], row["seed"]) for row in rows) == [(0.5, 3), (0.5, 4), (2.0, 3), (2.0, 4)]
 
 
+GOLDEN = str(demo.STYLES["golden"])
+
+
+def test_a_trained_style_walks_unguided_and_is_swept_over_its_share(plan, tmp_path):
+    trained = Method("trained", weights=(0.0, 0.5, 1.0), styles={"golden": GOLDEN})
+    small = replace(plan, methods=(trained,), prompts=("golden",), sources={"cat": plan.sources["cat"]})
+    rows = run(small, tmp_path)
+    assert [row["weight"] for row in rows] == [0.0, 0.5, 1.0] and len({row["ssim"] for row in rows}) == 3
+    (alone,) = unguided.run([plan.sources["cat"]], unguided.StyleSettings((GOLDEN,), size=32))
+    assert torch.allclose(read(tmp_path / "pictures" / rows[2]["file"]), alone.picture.clamp(-1, 1), atol=0.01)
+
+
+def test_a_style_decides_the_plan_by_its_content_and_older_plans_stay_as_they_are(tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(Path(GOLDEN).read_bytes())
+    said = [Method("trained", styles={"golden": str(path)}).describe() for path in (GOLDEN, copy)]
+    assert said[0] == said[1] and GOLDEN not in str(said)
+    assert set(Method("plain").describe()) == {"name", "settings", "content", "seeds"}
+
+
+def test_a_methods_own_phrase_settings_and_networks_are_taken(plan, tmp_path):
+    own = Method("own", {"source_prompt": "a photo", "templates": True, "clip_target": 2000.0, "vit_structure": 100.0})
+    bench = Bench(replace(plan, methods=(own, Method("plain"))), tmp_path)
+    (spoken, kinds), (plain, none) = (
+        (bench.texts[_phrase(s)], set(bench.of_losses[choice(s)]))
+        for s in (Cell(method, 1.0, "golden").settings(plan) for method in bench.plan.methods)
+    )
+    assert not torch.equal(spoken.targets, plain.targets) and not torch.equal(spoken.source, plain.source)
+    assert kinds == {"vit"} and none == set()
+
+
 def test_the_contrastive_sweep_leaves_a_fixed_weight_alone(plan):
     swept = replace(plan, sweep="contrastive", weights=(75.0, 300.0))
     cells = [(cell.method.name, cell.settings(swept).contrastive) for cell in swept.cells()][:3]
@@ -194,6 +225,8 @@ def test_the_contrastive_sweep_leaves_a_fixed_weight_alone(plan):
         ({"seeds": (0, 0)}, "0 is twice among the seeds"),
         ({"sweep": "steps"}, "Sweep 'steps' is unknown"),
         ({"judge": Judge("demo")}, "cannot judge"),
+        ({"methods": (Method("a", styles={"golden": GOLDEN}),)}, "no style's file for 'a sketch with crayon'"),
+        ({"prompts": ("golden",), "methods": (Method("a", styles={"golden": GOLDEN}),)}, "weight 2. .* is 0 to 1"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(plan, change, message):

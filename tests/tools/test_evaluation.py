@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from qs_core.anchors import select_global
-from qs_core.demo import PICTURES
+from qs_core.demo import PICTURES, STYLES
 from qs_core.losses.base import View
 from qs_core.losses.contrastive import choose_anchors, content_term, patch_nce
 from qs_core.model import load_model
@@ -18,7 +18,7 @@ from qs_core.settings import Settings
 from qs_evaluate.report import _sheet_names
 from qs_evaluate.runs import resume
 from tools.data.scenes import HELD_OUT_KINDS
-from tools.evaluation import pictures, protocol
+from tools.evaluation import pictures, protocol, systems
 from tools.evaluation.__main__ import main
 from tools.evaluation.variants import PICKS, RANKS, Content, Study, pick, rank
 
@@ -117,10 +117,56 @@ def test_the_protocol_names_each_method_once_with_random_as_baseline(methods):
 
 def test_the_page_has_a_place_for_all_that_is_measured():
     page = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
-    for name in (*protocol.PLANS, "why", "judge"):
+    for name in (*protocol.PLANS, "systems", "sensitivity", "why", "judge"):
         assert page.count(f"<!-- {name} -->\n") == page.count(f"<!-- /{name} -->") == 1
     assert protocol.SHEET in _sheet_names(protocol.PROMPTS)
     assert protocol.FINALIST.name in {method.name for method in protocol.CONFIRMED}
+
+
+def test_query_selection_differs_from_zecon_in_its_anchors_alone(tmp_path):
+    style = str(STYLES["golden"])
+    plan = protocol.systems(tmp_path, {"golden": style})
+    every = {method.name: method.settings for method in plan.methods}
+    assert list(every) == ["DiffusionCLIP", "DiffuseIT", "ZeCon", "query-selected", "now"]
+    assert {*every["ZeCon"].items()} ^ {*every["query-selected"].items()} == {
+        ("anchors", "random"),
+        ("anchors", "global"),
+    }
+    assert every["ZeCon"]["trust_radius"] == every["DiffuseIT"]["trust_radius"] == 0 and not every["now"]
+    assert len(list(plan.cells())) * len(plan.sources) == 15 * 8
+    assert set(systems.SHOWN) <= set(plan.sources) and len(plan.sources) == 8
+    short = protocol.quick(plan)
+    assert {cell.settings(short).steps for cell in short.cells()} == {"8"}
+
+
+def test_the_systems_table_says_where_no_style_is_common(tmp_path):
+    """Beside the gain of what can be compared, and each system's seconds."""
+    reached = {"DiffusionCLIP": (0.1, 0.2), "ZeCon": (0.3, 0.5), "now": (0.25, 0.5)}
+    rows = [
+        {"method": method, "weight": k, "prompt": "golden", "picture": name, "seed": 0, "directional": style + 0.01 * n}
+        | dict.fromkeys(systems.CONTENT, 0.5 + 0.1 * (method == "now"))
+        for method, styles in reached.items()
+        for k, style in enumerate(styles, 1)
+        for n, name in enumerate(("cat", "coffee", "owl"))
+    ]
+    for method in reached:
+        systems.note(tmp_path, "edit", method, 2.5)
+    systems.note(tmp_path, "training", "golden", 100.4)
+    trained, zecon, now = systems.table(rows, tmp_path).splitlines()[2:5]
+    assert trained.count("no style in common") == 3 and trained.endswith("| 2.5 | 100 | 30 min, training included |")
+    assert "| -0.100 (-0.100 to -0.100) | " in zecon and "0.310 to 0.510" in zecon
+    assert now == "| now | - | - | - | 0.260 to 0.510 | 2.5 | 0 | - |"
+
+
+@pytest.mark.slow
+def test_the_quick_form_of_the_systems_trains_and_runs_to_the_sheet(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["evaluation", "systems", "--quick", "--out", str(tmp_path), "--workers", "1"])
+    main()
+    assert "| DiffusionCLIP |" in capsys.readouterr().out
+    folder = tmp_path / "systems-quick"
+    before = (folder / "seconds.json").read_bytes()
+    main()  # all is there
+    assert (folder / "seconds.json").read_bytes() == before and (folder / "systems.jpg").stat().st_size
 
 
 @pytest.mark.slow

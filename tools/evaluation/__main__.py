@@ -1,9 +1,9 @@
 """`python -m tools.evaluation confirm`: the runs of docs/evaluation.md with the built-in models.
 
 screening and confirm are sweeps that go on where they were stopped; full and large check the finalist at the default
-settings and at 128 px; stable and anchors ask for the worth of stable guidance, and of the anchors under it; stability,
-dial and sensitivity measure damage and style on photos that no training saw; why and judge measure the anchors and the
-judge. `--docs` puts what came into the page.
+settings and at 128 px; stable and anchors ask for the worth of stable guidance, and of the anchors under it; systems
+compares the systems of the paper's table; stability, dial and sensitivity measure damage and style on photos that no
+training saw; why and judge measure the anchors and the judge. `--docs` puts what came into the page.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qs_core.demo import CLIP as GUIDE
 from qs_evaluate import Plan, curves, run, write_report
 
 from ..measure import clip_accuracy, insert
-from . import protocol, why
+from . import protocol, systems, why
 
 PAGE = Path("docs/evaluation.md")
 
@@ -83,16 +83,24 @@ def judged() -> str:
     return "\n".join(lines)
 
 
-def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
-    """Tables, curves and sheets of a confirming run."""
+BASELINES = {"stable": "before", "systems": protocol.NOW.name}  # of the others: random
+PRIMARY = {
+    "confirm": (protocol.FINALIST.name, "ssim"),
+    "stable": (protocol.NOW.name, "ssim"),
+    "systems": (protocol.QUERY_SELECTED.name, "ssim"),
+}
+
+
+def report(name: str, rows: list[dict], folder: Path, docs: bool, first: str = "") -> None:
+    """Tables, curves and sheets of a confirming run; `first` stands above them."""
     there = {row["picture"] for row in rows}
     shown = [name for name in protocol.SHOWN if name in there]
-    primary = {"confirm": (protocol.FINALIST.name, "ssim"), "stable": ("now", "ssim")}.get(name)
-    write_report(rows, folder, "before" if name == "stable" else "random", primary=primary, shown=shown)
-    print((folder / "summary.md").read_text(encoding="utf-8"))
+    write_report(rows, folder, BASELINES.get(name, "random"), primary=PRIMARY.get(name), shown=shown)
+    _, _, text = (folder / "summary.md").read_text(encoding="utf-8").partition("\n")  # without its title
+    text = f"{first}\n\n{text.strip()}".strip()
+    print(text)
     if docs:
-        _, _, text = (folder / "summary.md").read_text(encoding="utf-8").partition("\n")  # without its title
-        insert(PAGE, name, text.strip().replace("\n## ", "\n### "))
+        insert(PAGE, name, text.replace("\n## ", "\n### "))
     if docs and name == "confirm":
         shutil.copy(folder / "curves.png", PAGE.with_name("evaluation_curves.png"))
         shutil.copy(folder / protocol.SHEET, PAGE.with_name("evaluation_sheet.png"))
@@ -100,7 +108,7 @@ def report(name: str, rows: list[dict], folder: Path, docs: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.evaluation", description=__doc__)
-    parser.add_argument("what", choices=(*protocol.PLANS, "sensitivity", "why", "judge"))
+    parser.add_argument("what", choices=(*protocol.PLANS, "systems", "sensitivity", "why", "judge"))
     parser.add_argument("--out", type=Path, default=Path("out/evaluation"), help="folder of the runs; they go on there")
     parser.add_argument("--quick", action="store_true", help="a few small edits, to see that all works")
     parser.add_argument("--docs", action="store_true", help="put tables and figures into docs/evaluation.md")
@@ -120,6 +128,15 @@ def main() -> None:
         for size, plan in protocol.sensitivity(folder).items():
             rows += sweep(f"{size} px", plan, folder / size, args.workers, args.batch)
         text = stable(rows)
+    elif args.what == "systems":
+        plan = systems.plan(folder, args.quick)
+        rows = sweep("systems", plan, folder, args.workers, args.batch)
+        systems.take_time(plan, folder)
+        drawn, docs = systems.sheet(rows, folder), args.docs and not args.quick
+        report("systems", rows, folder, docs, systems.table(rows, folder))
+        if docs:
+            shutil.copy(drawn, PAGE.with_name(systems.FIGURE))
+        return
     else:
         plan = protocol.PLANS[args.what](folder)
         rows = sweep(args.what, protocol.quick(plan) if args.quick else plan, folder, args.workers, args.batch)

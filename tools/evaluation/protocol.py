@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from qs_core.host import choose_device
 from qs_core.precision import computes
+from qs_core.presets import PRESETS
 from qs_core.settings import OPTIONS
 from qs_evaluate import SWEEPS, Judge, Method, Plan
 
@@ -185,7 +186,26 @@ STABILITY_PROMPTS = ("a sketch with crayon", "golden")
 SENSITIVE = ("obama", "lion", "garden")  # a face, an animal, a plant
 
 
-GUIDANCE = (Method("before", BEFORE), Method("now"))
+NOW = Method("now")
+GUIDANCE = (Method("before", BEFORE), NOW)
+
+
+def _of_paper(preset: str, **changes: object) -> dict:
+    """A paper's settings whatever the phrase, with changes. VGG's weights come with nobody, and so it is left out."""
+    shared = {"source_prompt": "photo", "vgg": 0.0, **changes}
+    return {**PRESETS[preset].overrides, **shared}
+
+
+# The systems of the paper's table 1. All but DiffuseIT see 16 crops, as the plan says.
+ZECON = _of_paper("a sketch with crayon (ZeCon README)", crops=16)
+DIFFUSEIT = Method("DiffuseIT", _of_paper("Black Leopard (DiffuseIT)"), weights=(1.0, 4.0))
+QUERY_SELECTED = Method("query-selected", {**ZECON, "anchors": "global"})
+SYSTEMS = {"size": 64, "crops": 16}
+SYSTEM_PICTURES = 8  # the split's first: its six photos, and two drawings
+SYSTEM_WEIGHTS = (0.5, 1.0, 2.0)
+NOW_WEIGHTS = (1.0, 2.0, 4.0)  # at each dial it has less style than the papers' systems
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of a trained style
+SMALL = {"size": 64, "steps": "8", "skip": 4, "crops": 4, "first_step_repeats": 1, "restarts": 0}  # the quick form's
 APART = 8  # a style's photos of the bench are that far apart in the sorted list of 24
 
 
@@ -232,6 +252,15 @@ def stable(folder: Path) -> Plan:
     return Plan(sources, STABILITY_PROMPTS, GUIDANCE, SWEEPS["style"], (0,), judge(), settings, sweep="style")
 
 
+def systems(folder: Path, styles: Mapping[str, str]) -> Plan:
+    """The systems of the paper's table 1 on the held-out pictures; `styles` are DiffusionCLIP's, trained, by phrase."""
+    sources = dict(list(write("held_out", folder / "originals").items())[:SYSTEM_PICTURES])
+    trained = Method("DiffusionCLIP", weights=SHARES, styles=styles)
+    papers = (DIFFUSEIT, Method("ZeCon", ZECON), QUERY_SELECTED)
+    methods, prompts = (trained, *papers, replace(NOW, weights=NOW_WEIGHTS)), tuple(styles)
+    return Plan(sources, prompts, methods, SYSTEM_WEIGHTS, (0,), judge(), SYSTEMS, sweep="style")
+
+
 def anchors(folder: Path) -> Plan:
     """The paper's selections against random under stable guidance, on the held-out pictures."""
     sources = write("held_out", folder / "originals")
@@ -261,8 +290,19 @@ PLANS: dict[str, Callable[[Path], Plan]] = {
 
 def quick(plan: Plan) -> Plan:
     """The plan cut down to two pictures, one phrase, two weights and four steps: that it runs, not what it finds."""
-    methods = tuple(replace(method, seeds=()) for method in plan.methods)
+    methods = tuple(
+        replace(method, seeds=(), weights=_ends(method.weights), settings=_shortened(method.settings))
+        for method in plan.methods
+    )
     sources = dict(list(plan.sources.items())[:2])
-    settings = {**plan.settings, "size": 64, "steps": "8", "skip": 4, "crops": 4}
-    ends = (plan.weights[0], plan.weights[-1])
+    settings, ends = {**plan.settings, **SMALL}, _ends(plan.weights)
     return replace(plan, sources=sources, prompts=plan.prompts[:1], methods=methods, weights=ends, settings=settings)
+
+
+def _ends(weights: tuple[float, ...]) -> tuple[float, ...]:
+    return (weights[0], weights[-1]) if weights else ()
+
+
+def _shortened(settings: Mapping) -> dict:
+    """A method's settings without those that the quick form sets for all."""
+    return {name: value for name, value in settings.items() if name not in SMALL}

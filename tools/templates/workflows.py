@@ -10,6 +10,7 @@ from .native import NATIVE
 
 FIVE = "crayon = a sketch with crayon\ngolden\nwatercolor = water painting\nwooden\nred bricks"
 README = "a sketch with crayon (ZeCon README)"  # the preset of ZeCon's own command line
+DIFFUSEIT = "Black Leopard (DiffuseIT)"  # that of DiffuseIT's
 # Widths and heights that show every widget.
 SIZE = {
     "QSSampleImage": (300, 85),
@@ -192,6 +193,66 @@ def zecon() -> Graph:
     graph.group("4 To noise, and the phrase", inversion, text)
     graph.group("5 Back, twice", a, b, color=YELLOW)
     graph.group("6 Compared", both, grid, shown, color=GREEN)
+    return graph
+
+
+def systems() -> Graph:
+    """The systems of the paper's table on one photo and one phrase, each in its own way."""
+    graph = Graph("compare_systems", "Five systems side by side", subject=("QSAttnGuidedSampler",))
+    put = partial(place, graph)
+    graph.note((40, 80), (400, 700), "What is compared")
+    photo = put("QSSampleImage", 500, 80, picture="cat")
+    model = put("LoadDiffusionModel", 500, 240)
+    clip = put("LoadOpenCLIP", 500, 560)
+    text = put("CLIPTextDirection", 500, 760, title="The phrase", clip=clip[0], prompt="golden")
+    averaged = put(
+        "CLIPTextDirection", 500, 1000, title="The phrase, for DiffuseIT", clip=clip[0], prompt="golden", templates=True
+    )
+    style = put("QSLoadStyle", 880, 80, title="DiffusionCLIP's style", model=model[0])
+    editing = put("QSStylePreset", 880, 260, title="DiffuseIT's settings", style_name=DIFFUSEIT)
+    random = put("QSStylePreset", 880, 540, title="ZeCon's settings", style_name=README)
+    chosen = put("QSContrastiveLoss", 880, 820, title="Query-selected anchors", losses=random["losses"], weight=500.0)
+    shared = {"model": model[0], "image": photo[0], "size": 128}
+    of_style = put("EncodeInvertDDIM", 1260, 80, title="To noise, for a style", spacing="500:10", skip=1, **shared)
+    noised = put(
+        "EncodeInvertDDIM", 1260, 400, title="Plain noise, DiffuseIT", steps=100, skip=41, start="noised", **shared
+    )
+    twice = put("EncodeInvertDDIM", 1260, 720, title="To noise, ZeCon's way", start="zecon", **shared)
+    inverted = put("EncodeInvertDDIM", 1260, 1040, title="To noise", **shared)
+    free = {"sampler": "ddpm", "trust_radius": 0.0}
+    as_zecon = {"inversion": twice[0], "text": text[0], **free}
+    results = [
+        put("QSApplyStyle", 1640, 80, title="DiffusionCLIP", inversion=of_style[0], styles=style[0]),
+        put(
+            "QSAttnGuidedSampler",
+            1640,
+            400,
+            title="DiffuseIT",
+            inversion=noised[0],
+            text=averaged[0],
+            losses=editing["losses"],
+            first_step_repeats=10,
+            **free,
+        ),
+        put("QSAttnGuidedSampler", 1640, 1200, title="ZeCon", losses=random["losses"], **as_zecon),
+        put("QSAttnGuidedSampler", 1640, 2000, title="Query-selected, the paper's", losses=chosen[0], **as_zecon),
+        put("QSAttnGuidedSampler", 1640, 2800, title="This pack's defaults", inversion=inverted[0], text=text[0]),
+    ]
+    batches = [results[0]]
+    for k, result in enumerate(results[1:]):
+        joined = {"image1": batches[-1][0], "image2": result[0]}
+        batches.append(put("ImageBatch", 2040, 80 + 120 * k, title=f"The first {k + 2}", **joined))
+    labels = "DiffusionCLIP\nDiffuseIT\nZeCon\nquery-selected (paper)\nthis pack"
+    look = {"labels": labels, "columns": 3, "source": photo[0], "source_label": "photo"}
+    grid = put("QSCompareGrid", 2040, 600, images=batches[-1][0], **look)
+    shown = graph.add(
+        "SaveImage", (2040, 900), (480, 340), title="Compared", images=grid[0], filename_prefix="qs_systems"
+    )
+    graph.group("1 Photo, networks, phrase", photo, model, clip, text, averaged, color=GREEN)
+    graph.group("2 What each system brings", style, editing, random, chosen, color=PURPLE)
+    graph.group("3 To noise, each in its way", of_style, noised, twice, inverted)
+    graph.group("4 Back, each in its way", *results, color=YELLOW)
+    graph.group("5 Compared", *batches[1:], grid, shown, color=GREEN)
     return graph
 
 
@@ -512,6 +573,7 @@ TEMPLATES: tuple[Callable[[], Graph], ...] = (
     five_styles,
     anchors_heatmap,
     zecon,
+    systems,
     mask,
     real_model,
     style_preset,

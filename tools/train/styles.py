@@ -24,16 +24,20 @@ def training_photos() -> list[torch.Tensor]:
     return [torch.from_numpy(pixels.copy()).movedim(-1, 0).float() / 127.5 - 1 for pixels in large[:COUNT]]
 
 
+def training(prompt: str, folder: Path, **options) -> finetune.FineTuning:
+    """The training of a style by the built-in networks on these photos; its state is kept in the folder."""
+    model, clip, settings = load_model(), load_clip("demo"), finetune.Training((prompt,), **options)
+    text = text_direction(clip, settings.prompts, templates=True)
+    taken = finetune.squares(training_photos(), settings.size, model)
+    return finetune.FineTuning(model, taken, settings.terms(text), settings, folder)
+
+
 def main() -> None:
     """Train each style and write its file."""
-    model, clip, pictures = load_model(), load_clip("demo"), training_photos()
     for name, (prompt, options) in STYLES.items():
-        settings = finetune.Training((prompt,), **options)
-        text = text_direction(clip, settings.prompts, templates=True)
-        taken = finetune.squares(pictures, settings.size, model)
         with tempfile.TemporaryDirectory() as folder:
-            training = finetune.FineTuning(model, taken, settings.terms(text), settings, Path(folder))
-            for done in finetune.run(training, demo.FOLDER / "styles" / f"{name}.safetensors"):
+            begun = training(prompt, Path(folder), **options)
+            for done in finetune.run(begun, demo.FOLDER / "styles" / f"{name}.safetensors"):
                 told = ", ".join(f"{loss} {value:.3f}" for loss, value in done.losses.items())
                 print(f"{name}: {done.number} of {done.total}, {told}", flush=True)
 
