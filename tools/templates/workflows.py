@@ -219,7 +219,7 @@ def systems() -> Graph:
     )
     twice = put("EncodeInvertDDIM", 1260, 720, title="To noise, ZeCon's way", start="zecon", **shared)
     inverted = put("EncodeInvertDDIM", 1260, 1040, title="To noise", **shared)
-    free = {"sampler": "ddpm", "trust_radius": 0.0}
+    free = {"sampler": "ddpm", "trust_radius": 0.0, "soft_clip": 0.0}
     as_zecon = {"inversion": twice[0], "text": text[0], **free}
     results = [
         put("QSApplyStyle", 1640, 80, title="DiffusionCLIP", inversion=of_style[0], styles=style[0]),
