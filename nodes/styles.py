@@ -233,6 +233,15 @@ class QSApplyStyle:
                     "original: the size of the picture that came in. network: as the U-Net drew it.",
                     advanced=True,
                 ),
+                "steady": number(
+                    0.0,
+                    0.0,
+                    1.0,
+                    0.05,
+                    "For the frames of a video, as one batch: each is held to the one before where that can be "
+                    "followed. 0: each by itself, which flickers; 0.95 is steady; 1 lets hardly anything change.",
+                    advanced=True,
+                ),
             },
         }
 
@@ -247,6 +256,7 @@ class QSApplyStyle:
         mask: Tensor | None = None,
         feather: int = 8,
         output_size: str = "original",
+        steady: float = 0.0,
     ):
         blend, core = inversion.blend(strength, mask, feather), inversion.model.core
         if any(style.base != fingerprint(core) for style in styles):
@@ -255,7 +265,7 @@ class QSApplyStyle:
         bring([inversion.model, *(style.model for style in styles)], memory)
         frame, bar, done = inversion.prepared.frame, Bar(points, len(inversion), preview_every), []
         walk = Stylizer(core, HOST, inversions=0).redraw(
-            inversion.inversion, [(style.model.core, style.weight) for style in styles], blend, points
+            inversion.inversion, [(style.model.core, style.weight) for style in styles], blend, points, steady
         )
         for reached in walk:
             bar(reached.rows, reached.number, lambda reached=reached: frame.restore(reached.picture))
