@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 OURS = "QS Style Transfer"
-LINKS = {"IMAGE", "MASK", "QS_MODEL", "QS_CLIP", "QS_TEXT", "QS_INVERSION", "QS_LOSSES"}
+LINKS = {"IMAGE", "MASK", "QS_MODEL", "QS_CLIP", "QS_TEXT", "QS_INVERSION", "QS_LOSSES", "QS_STYLES"}
+WIDGETS = {"COMBO", "INT", "FLOAT", "STRING", "BOOLEAN"}
+SLOW = {"QSFineTuneStyle"}  # a training
 MAKERS = {  # ComfyUI's own nodes, by what they give
     "IMAGE": ["LoadImage", "EmptyImage", "ImageScale", "ImageBatch", "ImageInvert", "MaskToImage", "RepeatImageBatch"],
     "MASK": ["LoadImage", "SolidMask", "ImageToMask", "InvertMask", "ThresholdMask"],
@@ -81,7 +83,12 @@ class Maker:
     def __post_init__(self):
         self.random = random.Random(self.seed)
         self.wild = self.random.choice([0, 0, 0.01, 0.05])  # share of values that are out of range
-        self.ours = [name for name, node in self.info.items() if node["category"] == OURS]
+        self.ours = [name for name, node in self.info.items() if node["category"] == OURS and self.makes(node)]
+
+    def makes(self, node: Mapping) -> bool:
+        """Whether all that a node needs can be made here: those of ComfyUI's own models need their files."""
+        kinds = [spec[0] for spec in node["input"].get("required", {}).values()]
+        return node["name"] not in SLOW and all(isinstance(k, list) or k in LINKS | WIDGETS for k in kinds)
 
     def make(self) -> dict[str, dict]:
         """The graph: one to three of our outputs shown, then some nodes muted or bypassed."""

@@ -55,7 +55,7 @@ def refused(client, harness):
         (
             "LoadDiffusionModel",
             {"model_name": "256x256_diffusion_uncond.pt"},
-            r"Fetch 256x256_diffusion_uncond.pt from https://\S+; its SHA-256 is [0-9a-f]{64}\. "
+            r"Fetch 256x256_diffusion_uncond.pt from https://\S+ or https://\S+; its SHA-256 is [0-9a-f]{64}\. "
             r"Put it into \S+/models/qs_diffusion\.",
         ),
         (
