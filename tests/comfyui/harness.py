@@ -275,8 +275,11 @@ class Client:
         self.post("/interrupt", {})
 
     def free(self) -> None:
-        """Asks for all models to be unloaded and all cached outputs dropped, after the running prompt."""
-        self.post("/free", {"unload_models": True, "free_memory": True})
+        """Asks for all models to be unloaded and all cached outputs dropped, after the running prompt.
+
+        free_memory alone means both. Of two flags the host may see one, and the other after the next prompt only.
+        """
+        self.post("/free", {"free_memory": True})
 
     def view(self, image: Mapping[str, str]) -> bytes:
         """The file that an output's {"filename", "subfolder", "type"} names."""
