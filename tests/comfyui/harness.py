@@ -277,9 +277,12 @@ class Client:
     def free(self) -> None:
         """Asks for all models to be unloaded and all cached outputs dropped, after the running prompt.
 
-        free_memory alone means both. Of two flags the host may see one, and the other after the next prompt only.
+        free_memory alone means both. It is asked twice: the host overlooks what comes while it collects garbage after
+        a prompt, until something else wakes it.
         """
-        self.post("/free", {"free_memory": True})
+        for _ in range(2):
+            self.post("/free", {"free_memory": True})
+            time.sleep(1.5)
 
     def view(self, image: Mapping[str, str]) -> bytes:
         """The file that an output's {"filename", "subfolder", "type"} names."""

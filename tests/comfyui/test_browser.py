@@ -7,7 +7,6 @@ go to COMFYUI_SCREENSHOTS, or to a temporary folder.
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -149,7 +148,6 @@ def test_template_opens_and_runs(page, client, harness, counts, info, screenshot
     assert inputs(graph) == inputs(harness.to_api(GRAPHS[name], info))
 
     client.free()  # what an earlier test computed
-    time.sleep(2)
     page.evaluate(LISTEN)
     press_run(page)
     walks = [key for key, node in graph.items() if node["inputs"].get("preview_every")]

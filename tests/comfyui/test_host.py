@@ -1,7 +1,6 @@
 """The pack in a running ComfyUI: previews, cancel, memory, what is computed again."""
 
 import io
-import time
 
 import pytest
 from PIL import Image
@@ -52,7 +51,6 @@ def test_after_free_the_same_graph_gives_the_same_bytes(client, prompt, saved):
     before = client.run(graph)
     assert before.status == "success", before.error
     client.free()
-    time.sleep(2)  # the queue sees to it once a second at the latest
     after = client.run(graph)
     assert after.status == "success", after.error
     assert not cached(after)  # all of it ran again
