@@ -7,7 +7,8 @@ trials    savings that are not used: what torch.compile, channels-last networks 
 cost      operations and bytes of a guided step, part by part, against what the machine can do
 profile   torch.profiler's table of our guided steps
 flicker   clips of known motion: how much a restyled sequence flickers, frame by frame and held steady
-windows   seconds and memory of the built-in models from 256 to 2048 px, and the seams of their windows
+windows   seconds and memory of the built-in models from 256 to 2048 px
+seams     whether the windows of a large picture leave seams
 many      pictures an hour of one process, two, and two actors of Ray
 sizing    what a picture costs beside its walk, and pictures an hour for 1, 8 and 64 GPUs, simulated from it
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from . import report
 from .cases import UNETS, Case
 
-COMMANDS = ("against", "sweep", "options", "trials", "cost", "profile", "flicker", "windows", "many", "sizing")
+COMMANDS = ("against", "sweep", "options", "trials", "cost", "profile", "flicker", "windows", "seams", "many", "sizing")
 HIDDEN = ("weights", "alone")
 
 
@@ -112,6 +113,10 @@ def measured(given: argparse.Namespace) -> str:
         from . import windows
 
         return windows.run(case)
+    if given.command == "seams":
+        from . import seams
+
+        return seams.run(case)
     if given.command in ("many", "sizing"):
         from . import many
 

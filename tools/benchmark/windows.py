@@ -1,4 +1,4 @@
-"""Large pictures with the built-in models: seconds a step and peak memory by size, and whether windows leave seams."""
+"""Large pictures with the built-in models: seconds a step and peak memory by size."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import subprocess
 import sys
 import time
 
-import torch
 from PIL import Image
 
 from qs_core import demo, pictures
 from qs_core.blend import BlendMap
 from qs_core.networks import load
-from qs_core.pipeline import stylize
 from qs_core.settings import Settings, make_terms
 from qs_core.stylizer import Stylizer, complete
-from qs_core.tiles import Tiled, tiled
+from qs_core.tiles import Tiled
 
 from . import report
 from .cases import Case
@@ -26,7 +24,6 @@ from .measuring import load_average
 SIZES = (256, 512, 1024, 2048)
 WALK = {"steps": "4", "skip": 3}  # one step there and one back
 STEPS = 25  # of each, by the defaults
-SEAMS = {"size": 320, "tile": 192, "steps": "20", "skip": 10}
 
 
 def alone(size: int) -> dict:
@@ -48,31 +45,12 @@ def alone(size: int) -> dict:
     return {"inverted": inverted - begun, "guided": guided - inverted, "bytes": _peak() - at_rest, "windows": windows}
 
 
-def seams() -> tuple[float, float]:
-    """The gradient across the windows' borders beside that elsewhere: of a picture in windows, and of a whole one."""
-    made = [
-        stylize(demo.PICTURES["cat"], "water painting", **{**SEAMS, "tile": tile}) for tile in (SEAMS["tile"], 4096)
-    ]
-    drawn = [one.picture for one in made]
-    height, width = drawn[0].shape[-2:]
-    windows = tiled(load(Settings("water painting")).model, SEAMS["tile"], height, width).windows(height, width)
-    columns = {edge for window in windows for edge in (window.place[-1].start, window.place[-1].stop)} - {0, width}
-    return tuple(_across(picture, sorted(column for column in columns if column < width)) for picture in drawn)
-
-
-def _across(picture: torch.Tensor, columns: list[int]) -> float:
-    steps = (picture[..., 1:] - picture[..., :-1]).abs().mean((0, 1))
-    at = torch.zeros(len(steps), dtype=torch.bool)
-    at[[column - 1 for column in columns]] = True
-    return float(steps[at].mean() / steps[~at].mean())
-
-
 def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def run(case: Case) -> str:
-    """A row for each size, in a process of its own, and a sentence on seams."""
+    """A row for each size, in a process of its own."""
     before, rows = load_average(), []
     for size in SIZES:
         command = [sys.executable, "-c", f"from tools.benchmark import windows as w; print('@' + w.told({size}))"]
@@ -83,11 +61,8 @@ def run(case: Case) -> str:
         rows[-1].append(report.gigabytes(found["bytes"]))
         print(rows[-1], flush=True)
     heads = ["pixels a side", "windows", "seconds an inverted step", "seconds a guided step", "minutes for 25 of each"]
-    in_windows, whole = seams()
-    note = f"One step of each was measured; the minutes are these times {STEPS}. Memory is beside the imports. "
-    note += f"Seams, {SEAMS['size']} px in windows of {SEAMS['tile']}: the gradient across the windows' borders is "
-    note += f"{in_windows:.3f} times that elsewhere, and {whole:.3f} times at the same places of the picture without "
-    return f"{report.table([*heads, 'peak, GB'], rows)}\n\n{note}windows. {report.surroundings(case.device, before)}"
+    note = f"One step of each was measured; the minutes are these times {STEPS}. Memory is beside the imports."
+    return f"{report.table([*heads, 'peak, GB'], rows)}\n\n{note} {report.surroundings(case.device, before)}"
 
 
 def told(size: int) -> str:
