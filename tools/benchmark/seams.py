@@ -31,7 +31,7 @@ def measure(name: str, windows: Sequence[Window]) -> tuple[float, float]:
 
 
 def across(picture: torch.Tensor, windows: Sequence[Window]) -> float:
-    """The mean step between neighbours of a picture (3, H, W) over the windows' borders, beside that at other places."""
+    """The mean step between neighbours of a picture (3, H, W) over the windows' borders, beside that elsewhere."""
     at, elsewhere = [], []
     for axis in (-2, -1):
         steps = picture.diff(dim=axis).abs().movedim(axis, 0).flatten(1).mean(1)
@@ -52,6 +52,7 @@ def run(case: Case) -> str:
     found["**mean**"] = tuple(sum(column) / len(found) for column in zip(*found.values(), strict=True))
     rows = [[name, f"{tiles:.3f}", f"{whole:.3f}", f"{tiles / whole:.3f}"] for name, (tiles, whole) in found.items()]
     told = report.table(["photo", "in windows", "in one piece", "ratio"], rows)
-    note = f"{SIZE} px in {len(windows)} windows of {TILE}, water painting, 10 of 20 steps. The mean step of values across "
-    note += "the windows' borders, as a multiple of that at all other places; in one piece at the same places."
+    note = f"{SIZE} px in {len(windows)} windows of {TILE}, water painting, 10 of 20 steps. The mean step of "
+    note += "values across the windows' borders, as a multiple of that at all other places; in one piece at the same "
+    note += "places."
     return f"{told}\n\n{note} {report.surroundings(case.device, before)}"
