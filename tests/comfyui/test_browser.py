@@ -119,6 +119,8 @@ VIEW = """() => {
 @pytest.mark.parametrize("window", [(1366, 768), (1920, 1080)], ids=lambda window: "x".join(map(str, window)))
 @pytest.mark.parametrize("style", ["classic", "nodes-2.0"])
 def test_templates_open_readable(browser, client, harness, screenshots, style, window):
+    if style != "classic" and client.version().startswith("0.3."):
+        pytest.skip("Nodes 2.0 draws no notes and keeps no sizes in this version")
     page = visit(browser, client, window, **{"Comfy.VueNodes.Enabled": style != "classic"})
     seen = {}
     for name in GRAPHS:
