@@ -129,7 +129,7 @@ def test_templates_open_readable(browser, client, harness, screenshots, style, w
         page.screenshot(path=screenshots / f"{client.version()}-{style}-{window[0]}-{name}.png")
     page.close()
     for name, view in seen.items():
-        assert view["scale"] >= 0.58 and not view["hidden"], (name, view)
+        assert view["scale"] >= 0.575 and not view["hidden"], (name, view)
         assert view["inside"] and view["whole"] and view["height"] > 50, (name, view)
         assert len(view["words"].split()) > 60, name
 
