@@ -29,6 +29,7 @@ from .widgets import (
     DEFAULTS,
     MAX_SEED,
     OPTION,
+    STEADY,
     choice,
     flag,
     number,
@@ -202,15 +203,7 @@ class QSAttnGuidedSampler:
                     "of the original size: 0 none, 1 all of it.",
                     advanced=True,
                 ),
-                "steady": number(
-                    DEFAULTS["steady"],
-                    0.0,
-                    1.0,
-                    0.05,
-                    "For the frames of a video, as one batch: each is held to the one before where that can be "
-                    "followed. 0: each by itself, which flickers; 0.95 is steady; 1 lets hardly anything change.",
-                    advanced=True,
-                ),
+                "steady": STEADY,
                 "soft_clip": number(
                     DEFAULTS["soft_clip"],
                     0.0,

@@ -19,7 +19,7 @@ from .inference_mode import leaves_inference_mode
 from .inversion import Inverted
 from .progress import Bar
 from .text import Text
-from .widgets import CATEGORY, MAX_SEED, choice, flag, number, text, verdict, whole, wire
+from .widgets import CATEGORY, MAX_SEED, STEADY, choice, flag, number, text, verdict, whole, wire
 
 DEFAULTS = finetune.Training(("",))
 
@@ -233,15 +233,7 @@ class QSApplyStyle:
                     "original: the size of the picture that came in. network: as the U-Net drew it.",
                     advanced=True,
                 ),
-                "steady": number(
-                    0.0,
-                    0.0,
-                    1.0,
-                    0.05,
-                    "For the frames of a video, as one batch: each is held to the one before where that can be "
-                    "followed. 0: each by itself, which flickers; 0.95 is steady; 1 lets hardly anything change.",
-                    advanced=True,
-                ),
+                "steady": STEADY,
             },
         }
 

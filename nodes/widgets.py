@@ -40,6 +40,17 @@ def flag(default: bool, tooltip: str, **options) -> tuple:
     return ("BOOLEAN", {"default": default, "tooltip": tooltip, **options})
 
 
+STEADY = number(
+    DEFAULTS["steady"],
+    0.0,
+    1.0,
+    0.05,
+    "For the frames of a video, as one batch: each is held to the one before where that can be followed. 0: each by "
+    "itself, which flickers; 0.95 is steady; 1 lets hardly anything change.",
+    advanced=True,
+)
+
+
 def wire(kind: str, tooltip: str) -> tuple:
     """An input that takes a link."""
     return (kind, {"tooltip": tooltip})

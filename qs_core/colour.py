@@ -95,7 +95,7 @@ def soft_clip(pictures: Tensor, share: float) -> Tensor:
 def _compressed(pictures: Tensor, share: float) -> Tensor:
     """The upper end alone."""
     knee = 1 - share
-    white = pictures.flatten(1).sort(dim=1).values[:, int(WHITE_POINT * (pictures[0].numel() - 1))]
+    white = pictures.flatten(1).kthvalue(1 + int(WHITE_POINT * (pictures[0].numel() - 1)), dim=1).values
     extreme = (rearrange(white, "b -> b 1 1 1").clamp(min=1) - knee) / share
-    t = (pictures - knee) / share
-    return torch.where(t > 0, knee + share * t * (1 + t / extreme**2) / (1 + t.clamp(min=0)), pictures)
+    t = ((pictures - knee) / share).clamp(min=0)
+    return torch.where(pictures > knee, knee + share * t * (1 + t / extreme**2) / (1 + t), pictures)

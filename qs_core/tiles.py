@@ -29,6 +29,11 @@ class Window:
     place: tuple
     weights: Tensor
 
+    def at(self, factor: int) -> "Window":
+        """The same on a map that is smaller by a factor."""
+        rows, columns = (slice(part.start // factor, part.stop // factor) for part in self.place[-2:])
+        return Window((..., rows, columns), avg_pool2d(self.weights[None], factor)[0])
+
 
 def default_size(model: Model) -> int:
     """The short side when none is given: the training size; three times that for the small built-in network."""
@@ -145,11 +150,9 @@ class Tiled:
             outputs = self.model.features(states[window.place])
             if sums is None:
                 sums = [f.new_zeros(*f.shape[:2], height // k, width // k) for f, k in self._factors(outputs)]
-            rows, columns = window.place[-2:]
             for n, (f, k) in enumerate(self._factors(outputs)):
-                weights = avg_pool2d(window.weights[None].to(f.device), k)
-                place = (..., slice(rows.start // k, rows.stop // k), slice(columns.start // k, columns.stop // k))
-                sums[n][place] = sums[n][place] + weights * f
+                here = window.at(k)
+                sums[n][here.place] = sums[n][here.place] + here.weights.to(f.device) * f
         return sums
 
     def _factors(self, outputs: list[Tensor]) -> list[tuple[Tensor, int]]:

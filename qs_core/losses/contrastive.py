@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, cross_entropy
+from torch.nn.functional import cross_entropy
 
 from ..anchors import KINDS, SCALES, Anchors, Attention, Route, Selection, route_at
 from ..errors import InputError
@@ -180,9 +180,9 @@ def _joined(
     batch, height, width = len(source), source.shape[-2] // factor, source.shape[-1] // factor
     entropy, positions = found[0][0].new_zeros(batch, height, width), []
     for window, (its, places) in zip(windows, found, strict=True):
-        top, left = (part.start // factor for part in window.place[-2:])
-        h, w = its.shape[-2:]
-        entropy[:, top : top + h, left : left + w] += avg_pool2d(window.weights[None].to(its), factor) * its
+        here, w = window.at(factor), its.shape[-1]
+        top, left = (part.start for part in here.place[-2:])
+        entropy[here.place] += here.weights.to(its) * its
         positions.append((places // w + top) * width + places % w + left)
     positions = torch.cat(positions, 1)
     return Selection(entropy, positions, route_at(positions))

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from einops import reduce
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from ..features.vgg import VGG19, load_vgg
 from ..protocol import Model
@@ -84,7 +83,7 @@ class BoundWindows:
         """(B,): what (B, C, h, w) of a window is of the mean over the whole picture."""
         factor = window.weights.shape[-1] // apart.shape[-1]
         places = (self.source.shape[-2] // factor) * (self.source.shape[-1] // factor)
-        weights = avg_pool2d(window.weights[None].to(apart), factor)
+        weights = window.at(factor).weights.to(apart)
         return reduce(weights * apart, "b c h w -> b c", "sum").mean(1) / places
 
 
