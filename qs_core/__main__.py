@@ -317,6 +317,12 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
         type=float,
         metavar="R",
     )
+    add(
+        "--plain-below",
+        "local contrast of the photo, in [-1, 1], below which bounded guidance is smoothed; 0: nowhere",
+        type=float,
+        metavar="C",
+    )
     add("--device", "cuda where there is one, else cpu", metavar="NAME")
     add("--dtype", "of the U-Net's torso; auto is float32", choices=("auto", *DTYPES))
     add(

@@ -67,7 +67,10 @@ class Settings(LossSettings):
     steady: float = 0.0  # pictures are a sequence: from 0, each by itself, to 1, held to the one before
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
-    trust_radius: float = 0.1  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
+    trust_radius: float = 0.16  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
+    plain_below: float = (
+        0.1  # the photo's local contrast in [-1, 1] below which bounded guidance is smoothed; 0: nowhere
+    )
     seed: int = 0  # None: a new one by chance, which the report tells
     count: int = 1
     device: str = "auto"
@@ -106,7 +109,7 @@ class Settings(LossSettings):
         give("more_clips", values.phrases(self.more_clips))
         if self.restarts < 0:
             raise InputError(f"restarts {self.restarts}: 0 or more are needed.")
-        for name in ("style", "content", "trust_radius", "restart_above", "detail"):
+        for name in ("style", "content", "trust_radius", "plain_below", "restart_above", "detail"):
             if not 0 <= getattr(self, name) < math.inf:  # false for NaN as well
                 raise InputError(f"{name} {getattr(self, name)}: a number from 0 on is needed.")
         for name in ("count", "guidance_interval", "crop_chunk", "first_step_repeats", "tile"):

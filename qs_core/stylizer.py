@@ -35,7 +35,7 @@ from .settings import Settings
 from .styles import Weight, mixed
 from .tiles import Tiled, default_size, tiled
 from .transfer import Inversion, begin, count_steps, restyle, step_function
-from .trust_region import TrustRegion
+from .trust_region import TrustRegion, texture
 
 Result = TypeVar("Result")
 
@@ -248,7 +248,8 @@ class Stylizer:
                 )
                 guide = guidance
                 if s.trust_radius:
-                    guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius)
+                    fine = texture(part.source, s.plain_below, *part.x_t.shape[-2:]) if s.plain_below else None
+                    guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius, fine)
                 steps = restyle(part, its_step, guide, noise, its_blend, s.first_step_repeats)
                 for number, reached in enumerate(steps, 1):
                     if left and number > s.first_step_repeats and _left_range(reached, s.restart_above):

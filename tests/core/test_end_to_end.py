@@ -23,7 +23,7 @@ WALKS = {
     "ddim": {"trust_radius": 0.0},
     "ddpm": {"trust_radius": 0.0, "sampler": "ddpm", "start": "zecon", "anchors": "random"},
     "masked": {"trust_radius": 0.0, "strength": 0.6, "eta": 0.0, "through_unet": False, "final_crops": 2},
-    "bounded": {"trust_radius": 0.02},
+    "bounded": {"trust_radius": 0.02, "plain_below": 0.0},
 }
 WEIGHTS = {"clip_global": 15.0, "clip_directional": 15.0, "contrastive": 3.0, "mse": 100.0, "range": 20.0}
 # Float32 sums in another order, through six guided steps: measured 4e-4 for noise of 3e-7 in each x0. A pixel of

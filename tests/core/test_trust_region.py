@@ -13,7 +13,7 @@ from qs_core.protocol import Prediction
 from qs_core.samplers import Guided
 from qs_core.schedule import make_schedule
 from qs_core.settings import Settings
-from qs_core.trust_region import SPIKE, TrustRegion, rms, without_spikes
+from qs_core.trust_region import SPIKE, TrustRegion, local_mean, rms, texture, without_spikes
 
 SCHEDULE = make_schedule("50")
 SMALL = {"size": 32, "steps": "6", "skip": 3, "crops": 4, "clip_dtype": "float32"}
@@ -108,7 +108,55 @@ def test_style_0_gives_the_inversion_back(picture):
     assert torch.allclose(none, stylize(image, "golden", eta=0.0, **weights, **SMALL).picture, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["style", "content", "trust_radius"])
+def half_plain(contrast=0.8):
+    """(1, 3, 48, 48): grey on the left, a chessboard of single pixels on the right."""
+    pixels = torch.arange(48)
+    board = contrast * (1 - 2 * ((pixels[:, None] + pixels) % 2)).float()
+    return (board * (pixels >= 24)).expand(1, 3, 48, 48).clone()
+
+
+def test_texture_is_none_where_a_picture_is_plain_and_nearly_one_where_it_is_not():
+    found = texture(half_plain(), 0.1, 48, 48)[0, 0]
+    assert not found[:, :20].any() and (found[:, 30:] > 0.95).all()
+
+
+def test_texture_is_a_half_at_the_contrast_that_is_named():
+    board = torch.cat([half_plain(0.1)[..., 24:]] * 2, dim=-1)
+    assert texture(board, 0.1, 48, 48)[0, 0, 10:-10, 10:-10].mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_texture_of_states_is_that_of_the_picture_at_their_size():
+    found = texture(half_plain(), 0.1, 6, 6)[0, 0]
+    assert found.shape == (6, 6) and not found[:, :2].any() and (found[:, 4:] > 0.9).all()
+
+
+def test_guidance_is_smooth_where_the_source_is_plain_and_as_fine_as_before_elsewhere():
+    gradient, eps = noise(1, 1), torch.ones(1, 3, 16, 16)
+    gradient = torch.nn.functional.interpolate(gradient, scale_factor=3)
+    fine = texture(half_plain(), 0.1, 48, 48)
+    smoothed = TrustRegion(guided(gradient, eps), SCHEDULE, 1e9, fine)(noise(2), 25).gradient
+    held = without_spikes(gradient)
+    assert torch.allclose(smoothed[..., :20], local_mean(held, 8)[..., :20], atol=1e-6)
+    assert (smoothed - held)[..., 30:].abs().max() < 0.1 * held.abs().max()
+    assert smoothed[..., :20].std() < 0.5 * held[..., :20].std()
+
+
+def test_the_local_mean_of_a_constant_is_that_constant_to_the_border():
+    assert torch.allclose(local_mean(torch.full((2, 3, 20, 33), 0.7), 8), torch.full((2, 3, 20, 33), 0.7))
+
+
+def test_a_source_without_texture_is_guided_as_each_picture_of_a_batch_alone():
+    both = torch.cat([half_plain(), half_plain(0.05)])
+    assert torch.equal(texture(both, 0.1, 48, 48)[1:], texture(both[1:], 0.1, 48, 48))
+
+
+def test_smoothing_is_off_at_zero_and_idle_without_a_radius(picture):
+    on, off = (stylize(picture(1)[0], "golden", plain_below=p, **SMALL).picture for p in (0.1, 0.0))
+    free = [stylize(picture(1)[0], "golden", plain_below=p, trust_radius=0.0, **SMALL).picture for p in (0.1, 0.0)]
+    assert not torch.equal(on, off) and torch.equal(*free)
+
+
+@pytest.mark.parametrize("name", ["style", "content", "trust_radius", "plain_below"])
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_dials_and_radius_are_numbers_from_0_on(name, value):
     with pytest.raises(InputError, match=f"{name} .*: a number from 0 on is needed"):
