@@ -40,6 +40,8 @@ SMALL = {  # values that keep a graph small; what is out of range is refused bef
     "batch_size": [1, 1, 1, 2, 3],
     "amount": [1, 2, 3],
     "crops": [1, 2, 4, 0, 1025],
+    "first_step_repeats": [1, 1, 3, 0, 1001],
+    "restarts": [0, 0, 1, -1, 1001],
     "short_side": [128, 192, 64],
     "spacing": ["", "", "4", "2,3", "ddim4", "ddim50", "no", "0"],
     "attend": ["", "", "all", "16, 8", "deep", "7"],
