@@ -33,7 +33,7 @@ from .losses.description import Option
 from .moving import job
 from .moving.sequences import Frames, Pictures, Video
 from .moving.steady import STEADY
-from .moving.video import is_video
+from .moving.video import is_video, result_suffix
 from .pipeline import run
 from .precision import DTYPES
 from .presets import PRESETS, preset
@@ -139,7 +139,7 @@ def _add_stylize(stylize: argparse.ArgumentParser) -> None:
     add = _adder(stylize)
     add(
         "images",
-        "picture files, patterns and folders, several make --output a folder; or one video",
+        "picture files, patterns and folders, or videos; several make --output a folder",
         nargs="+",
         metavar="IMAGE",
     )
@@ -518,20 +518,37 @@ def _stylize(images: list[str], output: Path, report: Path | None, options: dict
 
 
 def _moves(images: list[str], options: dict) -> bool:
-    """Whether the pictures are a sequence. Raises InputError for a folder or pattern that means videos alone."""
-    for image in images:
-        _refuse_videos(image, paths.meant(image) or [])
-    return bool(options.get("steady")) or any(map(is_video, images))
+    """Whether the pictures are a sequence, or sequences."""
+    return bool(_videos(images)) or bool(options.get("steady"))
 
 
-def _refuse_videos(image: str, files: list[Path]) -> None:
-    """Raises InputError where a folder's or a pattern's files are videos, and none is a picture."""
-    clips = [file for file in files if is_video(file)]
-    if clips and not any(file.suffix.lower() in paths.PICTURES for file in files):
+def _videos(images: list[str]) -> list[str]:
+    """The videos where videos are meant: by their names, or by a folder or pattern with no picture in it.
+
+    Raises InputError for videos together with pictures.
+    """
+    found = [_videos_of(image) for image in images]
+    if any(found) and not all(found):
         raise InputError(
-            f"{image} means {len(clips)} video{'s' * (len(clips) > 1)}, and one is restyled at a time. Give each a "
-            f"command of its own, e.g. stylize {clips[0]} … --output styled-{clips[0].stem}.mp4."
+            f"{_named(found, images)}: videos and pictures are restyled in different ways. Give them in two commands."
         )
+    return [video for videos in found for video in videos]
+
+
+def _videos_of(image: str) -> list[str]:
+    """What videos one name means."""
+    files = paths.meant(image)
+    if files is None:
+        return [str(paths.expanded(image))] if is_video(image) else []
+    if any(file.suffix.lower() in paths.PICTURES for file in files):
+        return []
+    return [str(file) for file in files if is_video(file)]
+
+
+def _named(found: list[list[str]], images: list[str]) -> str:
+    """The first name that means videos, and the first that means none."""
+    with_videos = [bool(videos) for videos in found]
+    return f"{images[with_videos.index(True)]} and {images[with_videos.index(False)]}"
 
 
 def _apply(given: dict) -> int:
@@ -630,14 +647,42 @@ def _moving(
     masks: list[str],
     sharing: dict,
 ) -> int:
-    """A video, or a folder's frames in order, by settings of a kind. What is done is kept, and the same command goes
-    on."""
+    """Videos, or a folder's frames in order, by settings of a kind. What is done is kept, and the same command goes on.
+
+    Of several videos one that fails does not stop the others. Status 1 then.
+    """
     if sharing:
         raise InputError(
             f"{', '.join(sharing)}: each frame needs the one before, so that one process makes them. Leave it out."
         )
-    frames, s = _sequence(images, output, kind, options)
-    for path in (*frames.check(), *([report] if report else [])):
+    sequences, s = _sequences(images, output, kind, options)
+    if report:
+        _require_writable(report)
+    reports, failed = [], []
+    for frames in sequences:
+        try:
+            reports += _move(frames, s, masks)
+        except (InputError, NonFiniteError, MemoryShortage) as error:
+            if len(sequences) == 1:
+                raise
+            failed.append(frames)
+            _tell(error)
+        else:
+            print(frames.output)
+    if failed:
+        _tell(f"{len(sequences) - len(failed)} of {len(sequences)} videos are done; the same command tries the others.")
+    if report:
+        _write_report(report, reports)
+    return 1 if failed else 0
+
+
+def _move(frames: Frames, s: Settings | unguided.StyleSettings, masks: list[str]) -> list[dict]:
+    """Make what is missing of a sequence; the reports of the frames that were."""
+    key = job.key(frames, s, *(masks or [None]))
+    if frames.is_finished(key):
+        _tell(f"{frames.output} is there.")
+        return []
+    for path in frames.check():
         _require_writable(path)
     reports, bar = [], tqdm(desc="frames", unit="frame", total=frames.count or None, smoothing=0.05)
     try:
@@ -648,25 +693,34 @@ def _moving(
         bar.close()
         if bar.n and bar.n < (bar.total or 0):
             _tell(f"{bar.n} frames are done and kept in {frames.place(0).parent}; the same command goes on.")
-    if report:
-        _write_report(report, reports)
-    frames.finish()
-    print(output)
-    return 0
+    frames.finish(key)
+    return reports
 
 
-def _sequence(
+def _sequences(
     images: list[str], output: Path, kind: type, options: dict
-) -> tuple[Frames, Settings | unguided.StyleSettings]:
-    """What is restyled frame by frame, and how. Raises InputError for more than a video."""
-    filmed = [image for image in images if is_video(image)]
-    if filmed and len(images) > 1:
-        raise InputError(f"{len(images)} files with the video {filmed[0]}: give one video at a time.")
-    if filmed:
-        return Video(paths.expanded(filmed[0]), output), kind(**{"steady": STEADY} | options)
-    found, s = _pictures(images), kind(**options)
-    files = _output_paths(found, output, s, True)
-    return Pictures(found, [files[number, s.seed] for number in range(len(found))]), s
+) -> tuple[list[Frames], Settings | unguided.StyleSettings]:
+    """What is restyled frame by frame, and how. Raises InputError where two results would be one."""
+    videos = _videos(images)
+    if not videos:
+        found, s = _pictures(images), kind(**options)
+        files = _output_paths(found, output, s, True)
+        return [Pictures(found, [files[number, s.seed] for number in range(len(found))], output)], s
+    s = kind(**{"steady": STEADY} | options)
+    alone = len(videos) == len(images) == 1 and is_video(images[0])
+    if alone and not output.is_dir():
+        results = [output]
+    elif output.is_file() or is_video(output):
+        what = "is a file" if output.is_file() else "names one file"
+        raise InputError(f"--output {output} {what}; several videos need a folder.")
+    else:
+        names = zip(videos, paths.names_of(videos), strict=True)
+        results = [output / f"{name}{result_suffix(Path(path))}" for path, name in names]
+    sources = {Path(video).resolve() for video in videos}
+    for path in results:
+        if path.resolve() in sources:
+            raise InputError(f"The result would overwrite its source {path}. Choose another --output.")
+    return [Video(Path(video), result) for video, result in zip(videos, results, strict=True)], s
 
 
 def _job(

@@ -19,6 +19,7 @@ class Frames(Protocol):
     """A sequence: its frames in order, and where their results go."""
 
     files: Sequence[str]  # whose names, sizes and times of change tell it from others
+    output: Path  # where the result is
 
     @property
     def count(self) -> int:
@@ -40,8 +41,12 @@ class Frames(Protocol):
     def check(self) -> list[Path]:
         """The files that have to be writable. Raises InputError for a result that cannot be made of the frames."""
 
-    def finish(self) -> None:
-        """Make of the frames' results what was asked for. Raises InputError where it cannot be written."""
+    def is_finished(self, key: str) -> bool:
+        """Whether the result of this key is there, so that no frame is needed."""
+
+    def finish(self, key: str) -> None:
+        """Make of the frames' results what was asked for, and note the key. Raises InputError where it cannot be
+        written."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,13 @@ class Video:
         video.check(self.output, self.path)
         return [self.output, self.place(0)]
 
-    def finish(self) -> None:
+    def is_finished(self, key: str) -> bool:
+        """As `Frames`'."""
+        return self.output.is_file() and video.note(self.output) == key
+
+    def finish(self, key: str) -> None:
         """Write the video, and drop the folder."""
-        video.write(self.output, map(self.place, count()), self.path)
+        video.write(self.output, map(self.place, count()), self.path, key)
         shutil.rmtree(self.folder)
 
 
@@ -100,6 +109,7 @@ class Pictures:
 
     files: Sequence[str]
     places: Sequence[Path]
+    output: Path
 
     @property
     def count(self) -> int:
@@ -127,5 +137,9 @@ class Pictures:
         """As `Frames`'."""
         return [self.place(0)]
 
-    def finish(self) -> None:
+    def is_finished(self, key: str) -> bool:
+        """No: the folder's state tells how many are done."""
+        return False
+
+    def finish(self, key: str) -> None:
         """Nothing: each frame's result is one."""

@@ -18,12 +18,27 @@ from ..paths import partial
 CODECS = {".mp4": "libx264", ".m4v": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 VIDEOS = (*CODECS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv")  # what is taken for a video, by its suffix
 QUALITY = "17"  # of both codecs; visually lossless, as the restyling has been the costly part
+NOTE = "comment"  # the one entry that every kind of file here keeps
 HIGH_DEFINITION = 720  # lines from which on colours are those of BT.709
 
 
 def is_video(path: str | Path) -> bool:
     """Whether a name is that of a video file."""
     return Path(path).suffix.lower() in VIDEOS
+
+
+def result_suffix(path: Path) -> str:
+    """Of the restyled video of a video's file: its own where that can be written, else .mkv, which holds any sound."""
+    return path.suffix if path.suffix.lower() in CODECS else ".mkv"
+
+
+def note(path: Path) -> str:
+    """What `write` noted in a file; empty where it noted nothing, or the file cannot be read."""
+    try:
+        with _reading(path) as container:
+            return {name.lower(): value for name, value in container.metadata.items()}.get(NOTE, "")
+    except InputError:  # no result of ours
+        return ""
 
 
 def count(path: Path) -> int:
@@ -60,8 +75,9 @@ def check(path: Path, original: Path) -> None:
                 )
 
 
-def write(path: Path, drawn: Iterable[Path], original: Path) -> None:
-    """The video of the picture files, one for each frame of the original, with its timing and its sound.
+def write(path: Path, drawn: Iterable[Path], original: Path, noted: str = "") -> None:
+    """The video of the picture files, one for each frame of the original, with its timing and its sound, and a note in
+    its head.
 
     Sides that are odd grow by the edge's last line, as the codecs need. The file appears whole or not at all.
     Raises InputError where it cannot be written, and as `check` does.
@@ -70,6 +86,7 @@ def write(path: Path, drawn: Iterable[Path], original: Path) -> None:
     av, unfinished = _av(), partial(path)
     try:
         with _reading(original) as source, av.open(str(unfinished), "w", format=_format(path)) as target:
+            target.metadata[NOTE] = noted
             _transcribe(source, target, CODECS[path.suffix.lower()], iter(drawn))
         os.replace(unfinished, path)
     except (av.FFmpegError, OSError) as error:

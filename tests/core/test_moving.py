@@ -2,6 +2,7 @@
 
 import json
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -379,7 +380,8 @@ def test_a_style_s_video_that_was_stopped_goes_on_and_comes_out_the_same(film, t
         (["--workers", "2"], "one process makes them"),
         (["--count", "2"], "one result"),
         (["--count", "2", "--steady", "0"], "one result"),
-        (["again.mp4"], "one video at a time"),
+        (["again.mp4"], "names one file"),
+        (["still.png"], "Give them in two commands"),
     ],
 )
 def test_what_a_video_cannot_have_is_said(film, tmp_path, more, message, capsys):
@@ -388,17 +390,75 @@ def test_what_a_video_cannot_have_is_said(film, tmp_path, more, message, capsys)
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("walk", [ARGUMENTS, ["--style-file", "golden"]])
-@pytest.mark.parametrize("named", ["clips", "clips/*.mp4", "clips/*"])
-def test_a_folder_of_videos_is_refused_with_what_to_do(film, tmp_path, capsys, monkeypatch, named, walk):
+@pytest.fixture
+def clips(film, tmp_path, monkeypatch):
+    """A folder of two videos, beside which the commands run."""
     (tmp_path / "clips").mkdir()
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / "clips" / name).write_bytes(film.read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert command.main(["stylize", named, *walk, "--output", "styled"]) == 2
+    return tmp_path / "clips"
+
+
+@pytest.mark.parametrize("walk", [ARGUMENTS, ["--style-file", "golden", "--size", "32"]])
+@pytest.mark.parametrize("named", [["clips"], ["clips/*.mp4"], ["clips/a.mp4", "clips/b.mp4"]])
+def test_several_videos_are_restyled_and_none_of_them_twice(clips, tmp_path, capsys, named, walk):
+    command_line = ["stylize", *named, *walk, "--output", "styled"]
+    assert command.main(command_line) == 0
+    results = [tmp_path / "styled" / name for name in ("a.mp4", "b.mp4")]
+    assert sorted((tmp_path / "styled").iterdir()) == results
+    assert all(times_of(path) == times_of(clips / path.name) for path in results)
+    before = [path.read_bytes() for path in results]
+    results[1].write_bytes(b"a copy that failed")
+    capsys.readouterr()
+    assert command.main(command_line) == 0
+    assert [path.read_bytes() for path in results] == before
     told = capsys.readouterr().err
-    assert "2 videos, and one is restyled at a time" in told and "stylize clips/a.mp4" in told
-    assert not (tmp_path / "styled").exists()
+    assert "a.mp4 is there" in told and "b.mp4 is there" not in told
+
+
+def test_a_video_of_other_settings_is_made_anew(clips, tmp_path, capsys):
+    for style in ("golden", "mosaic"):
+        assert command.main(["stylize", "clips", *ARGUMENTS, "--prompt", style, "--output", "styled"]) == 0
+    assert "is there" not in capsys.readouterr().err
+
+
+def test_a_broken_video_does_not_stop_the_others(clips, tmp_path, capsys):
+    (clips / "a.mp4").write_bytes(b"not a video")
+    assert command.main(["stylize", "clips", *ARGUMENTS, "--output", "styled"]) == 1
+    assert [path.name for path in (tmp_path / "styled").iterdir()] == ["b.mp4"]
+    told = capsys.readouterr().err
+    assert "a.mp4 cannot be read as a video" in told and "1 of 2 videos are done" in told
+
+
+@pytest.mark.parametrize("given, output", [(["clips"], "clips"), (["clips/a.mp4"], "clips/a.mp4")])
+def test_a_video_is_not_overwritten_by_its_result(clips, given, output, capsys):
+    assert command.main(["stylize", *given, *ARGUMENTS, "--output", output]) == 2
+    assert "would overwrite its source" in capsys.readouterr().err
+
+
+def test_what_a_result_cannot_be_written_as_becomes_a_matroska():
+    assert [video.result_suffix(Path(name)) for name in ("a.MP4", "a.webm", "a.avi", "a.wmv")] == [
+        ".MP4",
+        ".webm",
+        ".mkv",
+        ".mkv",
+    ]
+
+
+@pytest.mark.parametrize("suffix", video.CODECS)
+def test_the_note_is_read_back_from_each_kind_of_file(film, tmp_path, suffix):
+    silent = tmp_path / "silent.mkv"
+    with av.open(str(silent), "w") as target:
+        stream = target.add_stream("libx264", rate=5)
+        stream.width = stream.height = 64
+        for one in video.frames(film):
+            target.mux(stream.encode(av.VideoFrame.from_image(one.resize((64, 64)))))
+        target.mux(stream.encode())
+    still = tmp_path / "still.png"
+    Image.new("RGB", (64, 64), (200, 60, 30)).save(still)
+    video.write(tmp_path / f"styled{suffix}", [still] * 4, silent, "0123abcd")
+    assert video.note(tmp_path / f"styled{suffix}") == "0123abcd" and video.note(still) == ""
 
 
 def test_videos_among_pictures_are_passed_over(film, tmp_path, capsys):
