@@ -7,10 +7,12 @@ go to COMFYUI_SCREENSHOTS, or to a temporary folder.
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
 GRAPHS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in WORKFLOWS}
@@ -167,6 +169,51 @@ def test_template_opens_and_runs(page, client, harness, counts, info, screenshot
     page.screenshot(path=screenshots / f"{version}-{name}-3-done.png")
     assert page.evaluate(OVERLAPS) == []  # now that nodes have grown by their previews
     assert [error for error in page.errors if error != OF_THE_PAGE] == []
+
+
+# A Load Image node in the sample's place, as a user puts it, and words of one's own.
+OWN = """([photo, words]) => {
+    const graph = window.app.graph, [sample] = graph.findNodesByType("QSSampleImage");
+    const [restyle] = graph.findNodesByType("QSRestyle"), loader = LiteGraph.createNode("LoadImage");
+    loader.pos = [sample.pos[0], sample.pos[1]];
+    const fed = [...sample.outputs[0].links].map(id => graph.links[id]).map(link => [link.target_id, link.target_slot]);
+    graph.add(loader);
+    graph.remove(sample);
+    for (const [id, slot] of fed) loader.connect(0, graph.getNodeById(id), slot);
+    loader.widgets.find(widget => widget.name === "image").value = photo;
+    restyle.widgets.find(widget => widget.name === "phrase").value = words;
+}"""
+
+
+def test_the_first_path_a_user_takes(browser, client, harness, base, screenshots):
+    """Open quick start, run it, then a photo and words of one's own. `-s` tells how long each took."""
+    begun = time.perf_counter()
+    page = visit(browser, client, (1366, 768))
+    open_template(page, client, harness.PACK, "1_quick_start")
+    told = [("the page and the template are open", time.perf_counter() - begun)]
+    Image.effect_noise((640, 480), 90).convert("RGB").save(base / "input" / "mine.png")
+    saved = []
+    for what, change in (("the first picture", None), ("a photo and words of one's own", ["mine.png", "a mosaic"])):
+        if change:
+            page.evaluate(OWN, change)
+        begun = time.perf_counter()
+        page.evaluate(LISTEN)
+        press_run(page)
+        if not change:  # later the preview of the run before is still there
+            (walk,) = page.evaluate("() => window.app.graph.findNodesByType('QSRestyle').map(node => node.id)")
+            page.wait_for_function(f"() => window.ended || ({SHOWN})({walk}) > 0", timeout=600_000)
+            told.append((f"{what}: its preview", time.perf_counter() - begun))
+        page.wait_for_function("() => window.ended", timeout=1_200_000)
+        told.append((f"{what}: done", time.perf_counter() - begun))
+        end, detail = page.evaluate("() => window.ended")
+        assert end == "execution_success", detail
+        page.wait_for_timeout(1000)
+        page.screenshot(path=screenshots / f"{client.version()}-first-path-{len(saved)}.png")
+        saved.append({path.name for path in (base / "output").glob("qs_style*.png")})
+    assert len(saved[1] - saved[0]) == 1 <= len(saved[0])
+    assert [error for error in page.errors if error != OF_THE_PAGE] == []
+    page.close()
+    print(*(f"{seconds:6.1f} s  {what}" for what, seconds in told), sep="\n")
 
 
 def inputs(graph: dict) -> dict:
