@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate
 
 from .colour import luminance
 from .samplers import Guide, Guided
@@ -19,6 +19,7 @@ from .schedule import Schedule
 SPIKE = 3.0  # times the mean pixel: how far one pixel may stand out
 NEAR = 24  # a picture's short side, in windows of its local contrast
 WIDE = 8  # the same, in windows over which guidance is smoothed where the picture is plain
+REACH = 16  # pixels to either side, beyond which a filter is wide: at 256 px none is
 
 
 @dataclass
@@ -71,11 +72,17 @@ def texture(pictures: Tensor, plain_below: float, height: int, width: int) -> Te
 
 
 def local_mean(x: Tensor, windows: int) -> Tensor:
-    """(B, C, H, W) smoothed by three box filters, each as wide as the short side holds so many of it."""
-    half = max(1, min(x.shape[-2:]) // windows // 2)
-    for _ in range(3):
-        x = avg_pool2d(x, 2 * half + 1, stride=1, padding=half, count_include_pad=False)
-    return x
+    """(B, C, H, W) smoothed by three box filters, each as wide as the short side holds so many of it.
+
+    Where they are wide, that is done on a smaller copy, whose filters reach at least `REACH` pixels.
+    """
+    height, width = x.shape[-2:]
+    reach = max(1, min(height, width) // windows // 2)
+    factor = max(1, reach // REACH)
+    small = adaptive_avg_pool2d(x, (height // factor, width // factor)) if factor > 1 else x
+    for down, across in ((reach // factor, 0), (0, reach // factor)) * 3:
+        small = avg_pool2d(small, (2 * down + 1, 2 * across + 1), 1, (down, across), count_include_pad=False)
+    return interpolate(small, (height, width), mode="bilinear", align_corners=False) if factor > 1 else small
 
 
 def rms(x: Tensor) -> Tensor:

@@ -141,8 +141,16 @@ def test_guidance_is_smooth_where_the_source_is_plain_and_as_fine_as_before_else
     assert smoothed[..., :20].std() < 0.5 * held[..., :20].std()
 
 
-def test_the_local_mean_of_a_constant_is_that_constant_to_the_border():
-    assert torch.allclose(local_mean(torch.full((2, 3, 20, 33), 0.7), 8), torch.full((2, 3, 20, 33), 0.7))
+@pytest.mark.parametrize("size", [(20, 33), (530, 641)])
+def test_the_local_mean_of_a_constant_is_that_constant_to_the_border(size):
+    assert torch.allclose(local_mean(torch.full((2, 3, *size), 0.7), 8), torch.full((2, 3, *size), 0.7), atol=1e-5)
+
+
+def test_the_local_mean_of_a_large_picture_is_that_of_the_small_one():
+    small = local_mean(noise(1, 1), 2)
+    large = torch.nn.functional.interpolate(noise(1, 1), scale_factor=64)
+    found = torch.nn.functional.adaptive_avg_pool2d(local_mean(large, 2), (16, 16))
+    assert (found - small).std() < 0.2 * small.std()
 
 
 def test_a_source_without_texture_is_guided_as_each_picture_of_a_batch_alone():
