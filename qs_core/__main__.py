@@ -678,11 +678,12 @@ def _moving(
 
 def _move(frames: Frames, s: Settings | unguided.StyleSettings, masks: list[str]) -> list[dict]:
     """Make what is missing of a sequence; the reports of the frames that were."""
+    written = frames.check()
     key = job.key(frames, s, *(masks or [None]))
     if frames.is_finished(key):
         _tell(f"{frames.output} is there.")
         return []
-    for path in frames.check():
+    for path in written:
         _require_writable(path)
     reports, bar = [], tqdm(desc="frames", unit="frame", total=frames.count or None, smoothing=0.05)
     try:

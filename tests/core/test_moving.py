@@ -431,6 +431,11 @@ def test_a_broken_video_does_not_stop_the_others(clips, tmp_path, capsys):
     assert "a.mp4 cannot be read as a video" in told and "1 of 2 videos are done" in told
 
 
+def test_a_video_that_is_not_there_is_said(tmp_path, capsys):
+    given = ["stylize", str(tmp_path / "gone.mp4"), *ARGUMENTS, "--output", str(tmp_path / "styled.mp4")]
+    assert command.main(given) == 2 and "gone.mp4 cannot be read as a video" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given, output", [(["clips"], "clips"), (["clips/a.mp4"], "clips/a.mp4")])
 def test_a_video_is_not_overwritten_by_its_result(clips, given, output, capsys):
     assert command.main(["stylize", *given, *ARGUMENTS, "--output", output]) == 2
