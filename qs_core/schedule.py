@@ -97,7 +97,10 @@ def space(spacing: str, steps: int = TRAINING_STEPS) -> np.ndarray:
 
 
 def _up_to(text: str, steps: int) -> np.ndarray:
-    """floor(T·k/(N-1)) for k = 0 … N-1. Faithful: truncated, not rounded."""
+    """floor(T·k/(N-1)) for k = 0 … N-1. Faithful: truncated, not rounded.
+
+    Deviation: in whole numbers. In floating point some N near T hold a timestep twice, and its beta is 0.
+    """
     try:
         highest, count = (int(part) for part in text.split(":"))
     except ValueError:
@@ -107,7 +110,7 @@ def _up_to(text: str, steps: int) -> np.ndarray:
             f"Respacing {text!r} is not possible: T:N are N points from 0 up to the timestep T. Give T from 1 to "
             f"{steps - 1} and N from 2 to T + 1, e.g. '500:40'."
         )
-    return (np.linspace(0, 1, count) * highest).astype(np.int64)
+    return highest * np.arange(count, dtype=np.int64) // (count - 1)
 
 
 def _every_kth(count: int, steps: int, spacing: str) -> np.ndarray:

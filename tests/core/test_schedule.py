@@ -126,3 +126,10 @@ def test_single_counts_are_rounded_sums_of_strides(count):
         expected.append(round(position))
         position += stride
     assert space(str(count)).tolist() == expected
+
+
+@pytest.mark.parametrize("highest", range(1, 1000, 7))
+def test_points_up_to_a_timestep_are_distinct_however_many(highest):
+    for count in {2, highest // 2 + 2, highest, highest + 1} - {0, 1}:
+        kept = space(f"{highest}:{count}")
+        assert len(kept) == count and kept[0] == 0 and kept[-1] == highest and (np.diff(kept) > 0).all()

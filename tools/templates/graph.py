@@ -117,7 +117,8 @@ class Graph:
     def as_json(self) -> dict:
         """What the page would save."""
         laid = deepcopy(self)
-        arrange(laid.blocks, self.given, self.subject)
+        if laid.blocks:  # the help pages' examples have none: they are run, and not looked at
+            arrange(laid.blocks, self.given, self.subject)
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{PACK_ID}/{self.name}")),
             "revision": 0,
