@@ -14,7 +14,7 @@ LEVEL = 2 / 255  # of an 8-bit picture in [-1, 1]; a deviation below that tells 
 
 def luminance(pictures: Tensor) -> Tensor:
     """(…, 3, H, W) → (…, 1, H, W): Rec. 601's weights on the values as they are, which are not made linear first."""
-    return (pictures * torch.tensor(REC_601).reshape(3, 1, 1).to(pictures)).sum(-3, keepdim=True)
+    return (pictures * pictures.new_tensor(REC_601).reshape(3, 1, 1)).sum(-3, keepdim=True)
 
 
 @dataclass(frozen=True)
