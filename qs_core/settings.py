@@ -68,9 +68,7 @@ class Settings(LossSettings):
     style: float = 1.0  # dial: multiplies the weights of CLIP, and the trust region's radius
     content: float = 1.0  # dial: multiplies the weights of what holds the content
     trust_radius: float = 0.16  # of `TrustRegion`; 0: guidance is not bounded, as in the papers
-    plain_below: float = (
-        0.1  # the photo's local contrast in [-1, 1] below which bounded guidance is smoothed; 0: nowhere
-    )
+    plain_below: float = 0.1  # local contrast, in [-1, 1], below which bounded guidance is smoothed; 0: nowhere
     seed: int = 0  # None: a new one by chance, which the report tells
     count: int = 1
     device: str = "auto"
