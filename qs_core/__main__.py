@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -671,7 +671,7 @@ def _moving(
             print(frames.output)
     if failed:
         _tell(f"{len(sequences) - len(failed)} of {len(sequences)} videos are done; the same command tries the others.")
-    if report:
+    if report and reports:  # where nothing was left to make, the report of the run that made it stays
         _write_report(report, reports)
     return 1 if failed else 0
 
@@ -717,10 +717,7 @@ def _sequences(
     else:
         names = zip(videos, paths.names_of(videos), strict=True)
         results = [output / f"{name}{result_suffix(Path(path))}" for path, name in names]
-    sources = {Path(video).resolve() for video in videos}
-    for path in results:
-        if path.resolve() in sources:
-            raise InputError(f"The result would overwrite its source {path}. Choose another --output.")
+    _require_other_files(results, videos)
     return [Video(Path(video), result) for video, result in zip(videos, results, strict=True)], s
 
 
@@ -836,11 +833,16 @@ def _output_paths(images: list[str], output: Path, settings: Settings, many: boo
     else:
         names = enumerate(paths.names_of(images))
         files = {(k, seed): output / f"{name}-{seed}.png" for k, name in names for seed in seeds}
-    sources = {Path(image).resolve() for image in images}
-    for path in files.values():
-        if path.resolve() in sources:
-            raise InputError(f"The result would overwrite its source {path}. Choose another --output.")
+    _require_other_files(files.values(), images)
     return files
+
+
+def _require_other_files(results: Iterable[Path], sources: Iterable[str]) -> None:
+    """Raises InputError where a result would be a source."""
+    taken = {Path(source).resolve() for source in sources}
+    for path in results:
+        if path.resolve() in taken:
+            raise InputError(f"The result would overwrite its source {path}. Choose another --output.")
 
 
 def _require_writable(path: Path) -> None:

@@ -234,6 +234,8 @@ class Stylizer:
             its_step = step
             if s.steady:
                 its_step = steadied(step, part, _frame_before(inversion, rows, done, before), s.steady)
+            smoothed = s.trust_radius and s.plain_below
+            fine = texture(part.source, s.plain_below, *part.x_t.shape[-2:]) if smoothed else None
             for left in range(s.restarts, -1, -1):
                 bound = bind(terms, part.source, its_seeds, part.clean)
                 guidance = Guidance(
@@ -248,7 +250,6 @@ class Stylizer:
                 )
                 guide = guidance
                 if s.trust_radius:
-                    fine = texture(part.source, s.plain_below, *part.x_t.shape[-2:]) if s.plain_below else None
                     guide = TrustRegion(guidance, part.schedule, s.style * s.trust_radius, fine)
                 steps = restyle(part, its_step, guide, noise, its_blend, s.first_step_repeats)
                 for number, reached in enumerate(steps, 1):

@@ -417,6 +417,12 @@ def test_several_videos_are_restyled_and_none_of_them_twice(clips, tmp_path, cap
     assert "a.mp4 is there" in told and "b.mp4 is there" not in told
 
 
+def test_a_report_stays_where_nothing_was_left_to_make(clips, tmp_path):
+    given = ["stylize", "clips/a.mp4", *ARGUMENTS, "--output", "styled.mp4", "--report", "report.json"]
+    told = [command.main(given) or (tmp_path / "report.json").read_bytes() for _ in range(2)]
+    assert told[0] == told[1] and len(json.loads(told[0])) == 4
+
+
 def test_a_video_of_other_settings_is_made_anew(clips, tmp_path, capsys):
     for style in ("golden", "mosaic"):
         assert command.main(["stylize", "clips", *ARGUMENTS, "--prompt", style, "--output", "styled"]) == 0
