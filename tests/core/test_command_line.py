@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from qs_core import InputError, demo, stylize
-from qs_core.__main__ import DEFAULTS, main
+from qs_core.__main__ import main
 from qs_core.checkpoints.known import KNOWN
+from qs_core.commands.arguments import DEFAULTS
 from qs_core.presets import PRESETS
 
 QUICK = ["--steps", "6", "--skip", "3", "--size", "32", "--crops", "4"]
@@ -327,7 +328,7 @@ class TestCheckpointCommands:
             renamed.write_bytes(Path(file).read_bytes())
             assert main(["inspect", "--verify", str(renamed)]) == 1
             assert told in capsys.readouterr().err
-        monkeypatch.setattr("qs_core.__main__.by_sha256", lambda _: KNOWN[0])
+        monkeypatch.setattr("qs_core.commands.checkpoints.by_sha256", lambda _: KNOWN[0])
         assert main(["inspect", file, "--verify"]) == 0
         assert KNOWN[0].name in capsys.readouterr().out
 
