@@ -122,4 +122,6 @@ def _read(reference) -> Event:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        return Ended(f"The actor is lost: {str(error).strip().splitlines()[0]}")
+        lines = str(error).strip().splitlines()
+        reason = f" {lines[-1].strip()}" if len(lines) > 1 else ""  # where a traceback is told, what was raised
+        return Ended(f"The actor is lost: {lines[0]}{reason}")

@@ -428,10 +428,27 @@ class TestRay(Killed):
         made(tmp_path / "alone", pools.Here(restyling.Restyle(s)))
         assert pictures(tmp_path / "ray") == pictures(tmp_path / "alone") and len(pictures(tmp_path / "ray")) == 12
 
+    @pytest.fixture
+    def client(self, monkeypatch):
+        """The address of a node that takes drivers from elsewhere. The package is installed there."""
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'qs-style-transfer[ray]'")
+        from ray.cluster_utils import Cluster
+
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        monkeypatch.setenv("PYTHONPATH", str(ROOT))
+        monkeypatch.setenv("RAY_CLIENT_RECONNECT_GRACE_PERIOD", "1")  # Ray waits for a lost driver, by default 30 s
+        head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        yield f"ray://127.0.0.1:{port}"
+        cluster.shutdown()
+
     @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-    def test_a_driver_that_is_killed(self, cluster, sources, tmp_path, done):
+    @pytest.mark.parametrize("kind", ["cluster", "client"])
+    def test_a_driver_that_is_killed(self, kind, request, sources, tmp_path, done):
         """The cluster outlives it, and frees the actor's place for the second start's."""
-        ray = ("--engine", "ray", "--ray-address", cluster.address)
+        place = request.getfixturevalue(kind)
+        ray = ("--engine", "ray", "--ray-address", getattr(place, "address", place))
         kept = self.end(tmp_path, self.start(sources, tmp_path, *ray), signal.SIGKILL)
         self.goes_on(tmp_path, done, self.start(sources, tmp_path, *ray), kept)
 

@@ -41,11 +41,10 @@ def engines() -> dict[str, tuple[str, int]]:
 
 
 def run(case: Case, count: int) -> str:
-    """Pictures an hour of each engine, with the built-in models; `case.settings` are the edits'."""
+    """Pictures an hour of each engine, with the built-in models; the case says the edits' size, crops and steps."""
     before, rows = load_average(), []
-    s = Settings(
-        "golden", **{"size": 32, "steps": "20", "skip": 10, "crops": 4, "device": case.device, **case.settings}
-    )
+    walk = {"size": case.size, "steps": case.steps, "skip": case.skip, "crops": case.crops, "device": case.device}
+    s = Settings("golden", **{**walk, **case.settings})
     with tempfile.TemporaryDirectory() as folder:
         photos = _photos(Path(folder), count, (64, 48))
         for name, (engine, workers) in engines().items():
@@ -61,7 +60,7 @@ def run(case: Case, count: int) -> str:
             print(rows[-1], flush=True)
     heads = ["workers", "pictures an hour, loading included", "once all are at work"]
     note = f"{count} pictures at {s.size} px, {s.steps} steps of which {s.skip} are skipped, {s.crops} crops, built-in "
-    note += f"models; {torch.get_num_threads()} threads shared out among the workers. "
+    note += f"models; threads shared out among the workers: {torch.get_num_threads()}. "
     return f"{report.table(heads, rows)}\n\n{note}{report.surroundings(case.device, before)}"
 
 
