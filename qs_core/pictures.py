@@ -25,6 +25,7 @@ FITS = ("pad", "crop")
 OUTPUT_SIZES = ("network", "original")
 SMALLEST = 8  # pixels a side: below that there is nothing to restyle
 LONGEST = 8  # times the short side
+COMPRESSION = 4  # of PNG, as ComfyUI's own: half the time of zlib's 6, and files at most some percent larger
 FADE = 0.1  # the dial below which the result fades into the source
 
 
@@ -159,7 +160,7 @@ def encode(tensor: Tensor, metadata: Mapping[str, str] | None = None) -> bytes:
     for key, text in (metadata or {}).items():
         info.add_itxt(key, text)
     file = BytesIO()
-    to_image(tensor).save(file, format="PNG", pnginfo=info)
+    to_image(tensor).save(file, format="PNG", pnginfo=info, compress_level=COMPRESSION)
     return file.getvalue()
 
 
