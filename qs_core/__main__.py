@@ -5,7 +5,7 @@ import sys
 from .checkpoints.specification import OPTIONS as MODEL_OPTIONS
 from .commands import checkpoints, finetune, stylize
 from .commands.arguments import parser, qs_evaluate
-from .commands.files import tell
+from .commands.shared import tell
 from .errors import InputError, MemoryShortage, NonFiniteError, WorkersLost
 from .host import out_of_memory
 from .speech import unfailing

@@ -52,15 +52,22 @@ def pictures_of(given: Sequence[str | Path]) -> tuple[list[str], list[str]]:
     passed over, and a file that was there before is not taken again. A folder within a folder is not looked into.
     Raises InputError for a pattern that fits nothing and a folder without pictures.
     """
-    found, told, seen = [], [], set()
+    found, told = [], []
     for name in map(str, given):
         files, others = _files(name)
-        fresh = [file for file in files if len(files) == 1 or os.path.realpath(file) not in seen]
-        found += fresh
-        seen |= {os.path.realpath(file) for file in files}
+        found.append(files)
         if others:
             told.append(f"{name}: passed over {_listed(others)}.")
-    return found, told
+    return once(found), told
+
+
+def once(found: Iterable[Sequence[str]]) -> list[str]:
+    """The files of each name in turn; of several that one name means, those that were there before are left out."""
+    files, seen = [], set()
+    for of_name in found:
+        files += [file for file in of_name if len(of_name) == 1 or os.path.realpath(file) not in seen]
+        seen |= {os.path.realpath(file) for file in of_name}
+    return files
 
 
 def meant(name: str | Path) -> list[Path] | None:

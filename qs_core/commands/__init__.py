@@ -1,1 +1,1 @@
-"""What the command line can do: a module for each command, and what they share."""
+"""What the command line can do: the commands, and what they share."""

@@ -7,7 +7,7 @@ from ..checkpoints import specification
 from ..checkpoints.known import by_file, by_sha256
 from ..checkpoints.specification import Specification, located
 from ..presets import PRESETS
-from .files import tell
+from .shared import tell
 
 
 def presets(given: dict) -> int:
@@ -46,13 +46,11 @@ def inspect(given: dict) -> int:
     return tell(f"{file} cannot be verified: {what}.", 1)
 
 
-def _description(specification: Specification) -> str:
+def _description(found: Specification) -> str:
     """The rows as text, and which published files have this architecture."""
-    rows = [f"{name:24}{_plain(value):32}{origin}" for name, value, origin in specification.rows()]
-    files = [
-        f"{'shapes as of' if number == 0 else '':24}{known.name}" for number, known in enumerate(specification.known)
-    ]
-    return "\n".join([f"{'file':24}{specification.name}", *rows, *files])
+    rows = [f"{name:24}{_plain(value):32}{origin}" for name, value, origin in found.rows()]
+    files = [f"{'shapes as of' if number == 0 else '':24}{known.name}" for number, known in enumerate(found.known)]
+    return "\n".join([f"{'file':24}{found.name}", *rows, *files])
 
 
 def _plain(value: object) -> str:

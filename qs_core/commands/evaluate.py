@@ -8,7 +8,7 @@ import qs_evaluate
 
 from .. import paths
 from ..errors import InputError
-from .files import pictures_meant, tell
+from .shared import pictures_meant, tell
 
 
 def run(given: dict) -> int:

@@ -9,8 +9,7 @@ from tqdm import tqdm
 
 from .. import finetune, pictures
 from ..errors import InputError
-from .files import pictures_meant, require_writable, tell, walk_bar
-from .stylize import weighed
+from .shared import pictures_meant, require_writable, tell, walk_bar, weighed
 
 
 def run(given: dict) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,11 +14,11 @@ from ..moving.steady import STEADY
 from ..moving.video import is_video, result_suffix
 from ..settings import Settings
 from ..unguided import StyleSettings
-from .files import Order, output_paths, pictures_meant, require_other_files, require_writable, tell, write_report
+from .shared import Order, output_paths, pictures_meant, require_other_files, require_writable, tell, write_report
 
 
 def videos_meant(images: list[str]) -> list[str]:
-    """The videos where videos are meant, each once: by their names, or by a folder or pattern with no picture in it.
+    """The videos where videos are meant: by their names, or by a folder or pattern with no picture in it.
 
     Raises InputError for videos together with pictures.
     """
@@ -29,10 +27,7 @@ def videos_meant(images: list[str]) -> list[str]:
         raise InputError(
             f"{_named(found, images)}: videos and pictures are restyled in different ways. Give them in two commands."
         )
-    once = {}
-    for video in chain.from_iterable(found):
-        once.setdefault(os.path.realpath(video), video)
-    return list(once.values())
+    return paths.once(found)
 
 
 def _videos_of(image: str) -> list[str]:
@@ -56,15 +51,15 @@ def run(order: Order, videos: list[str], kind: type, options: dict) -> int:
 
     Of several videos one that fails does not stop the others. Status 1 then.
     """
-    if order.sharing:
+    if order.job:
         raise InputError(
-            f"{', '.join(order.sharing)}: each frame needs the one before, so that one process makes them. "
-            "Leave it out."
+            f"{', '.join(order.job)}: each frame needs the one before, so that one process makes them. Leave it out."
         )
+    found = videos or pictures_meant(order.images)
     s = kind(**({"steady": STEADY} if videos else {}) | options)
-    sequences = _videos(order, videos) if videos else [_frames(order, s)]
-    for path in order.reports:
-        require_writable(path)
+    sequences = _of_videos(order, videos) if videos else [_of_frames(order, found, s)]
+    if order.report:
+        require_writable(order.report)
     reports, failed = [], []
     for frames in sequences:
         try:
@@ -78,9 +73,8 @@ def run(order: Order, videos: list[str], kind: type, options: dict) -> int:
             print(frames.output)
     if failed:
         tell(f"{len(sequences) - len(failed)} of {len(sequences)} videos are done; the same command tries the others.")
-    if reports:  # where nothing was left to make, the report of the run that made it stays
-        for path in order.reports:
-            write_report(path, reports)
+    if order.report and reports:  # where nothing was left to make, the report of the run that made it stays
+        write_report(order.report, reports)
     return 1 if failed else 0
 
 
@@ -106,15 +100,17 @@ def _move(frames: Frames, s: Settings | StyleSettings, mask: str | None = None) 
     return reports
 
 
-def _frames(order: Order, s: Settings | StyleSettings) -> Frames:
-    """A folder's pictures as one sequence."""
-    found = pictures_meant(order.images)
+def _of_frames(order: Order, found: list[str], s: Settings | StyleSettings) -> Frames:
+    """The pictures as one sequence."""
     files = output_paths(found, order.output, s, True)
     return Pictures(found, [files[number, s.seed] for number in range(len(found))], order.output)
 
 
-def _videos(order: Order, videos: list[str]) -> list[Frames]:
-    """A sequence for each video. Raises InputError where two results, or a result and a source, would be one."""
+def _of_videos(order: Order, videos: list[str]) -> list[Frames]:
+    """A sequence for each video.
+
+    Raises InputError for a file as the output of several, and where two results, or a result and a source, are one.
+    """
     output = order.output
     alone = len(videos) == len(order.images) == 1 and is_video(order.images[0])
     if alone and not output.is_dir():

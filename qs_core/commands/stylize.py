@@ -18,9 +18,8 @@ from ..jobs.pools import pool
 from ..presets import preset
 from ..settings import Settings
 from ..unguided import StyleSettings
-from ..values import doubtful, weighted
 from . import moving
-from .files import Order, output_paths, pictures_meant, require_writable, tell, walk_bar, write_report
+from .shared import Order, output_paths, pictures_meant, require_writable, tell, walk_bar, weighed, write_report
 
 WITH_STYLES = tuple(field.name for field in fields(StyleSettings))
 
@@ -35,11 +34,11 @@ def run(given: dict) -> int:
         return moving.run(order, videos, kind, chosen)
     s = kind(**chosen)
     found = pictures_meant(order.images)
-    files = output_paths(found, order.output, s, found != order.images or bool(order.sharing))
-    if order.sharing or (not by_styles and found != order.images and order.output not in files.values()):
+    files = output_paths(found, order.output, s, found != order.images or bool(order.job))
+    if order.job or (not by_styles and found != order.images and order.output not in files.values()):
         return _job(restyling.results(found, files, s, *order.masks), order, s)
     walk = unguided.run if by_styles else partial(pipeline.run, announce=tell)
-    for path in {*files.values(), *order.reports}:
+    for path in {*files.values(), *([order.report] if order.report else [])}:
         require_writable(path)
     reports = []
     for result in walk(found, s, walk_bar(), order.masks):
@@ -48,8 +47,8 @@ def run(given: dict) -> int:
         pictures.write(path, result.picture, {"qs_core": json.dumps(result.report["settings"])})
         reports.append({"image": found[result.source], "output": str(path), **result.report})
         print(path)
-    for path in order.reports:
-        write_report(path, reports if len(files) > 1 else reports[0])
+    if order.report:
+        write_report(order.report, reports if len(files) > 1 else reports[0])
     return 0
 
 
@@ -64,18 +63,6 @@ def _of_phrases(given: dict) -> dict:
     return given
 
 
-def weighed(given: dict) -> dict:
-    """The prompts of "a phrase::2" without their weights, and these. Raises InputError where they are given twice."""
-    pairs = [weighted(prompt) for prompt in given.get("prompts", ())]
-    for sentence in filter(None, (doubtful(phrase) for phrase, _ in pairs)):
-        tell(sentence)
-    if not any("::" in prompt for prompt in given.get("prompts", ())):
-        return {}
-    if given.get("prompt_weights"):
-        raise InputError("The weights are given twice, as ::2 and as --prompt-weight. Use one of them.")
-    return {"prompts": [phrase for phrase, _ in pairs], "prompt_weights": [weight for _, weight in pairs]}
-
-
 def _numbers(weights: list[str]) -> list[float]:
     try:
         return [float(weight) for weight in weights]
@@ -85,7 +72,7 @@ def _numbers(weights: list[str]) -> list[float]:
 
 def _of_styles(given: dict, order: Order) -> dict:
     """The fields of `StyleSettings`. Raises InputError for options that only guidance has."""
-    others = [name for name in (*given, *order.sharing) if name not in WITH_STYLES]
+    others = [name for name in (*given, *order.job) if name not in WITH_STYLES]
     if others:
         raise InputError(
             f"--style-file walks without guidance, and {', '.join(others)} would do nothing. Leave it out; there are "
@@ -96,10 +83,10 @@ def _of_styles(given: dict, order: Order) -> dict:
 
 def _job(wanted: list[restyling.Result], order: Order, settings: Settings) -> int:
     """A folder's job: make what is missing. Exit status 1 where a picture failed."""
-    output, sharing = order.output, dict(order.sharing)
+    output, sharing = order.output, dict(order.job)
     if wanted[0].path == output:
         raise InputError(f"--output {output} names one file; --workers, --engine and --dry-run need a folder.")
-    for path in (output / MANIFEST, *order.reports):
+    for path in (output / MANIFEST, *([order.report] if order.report else [])):
         require_writable(path)
     for result in wanted:
         paths.require_possible(result.path)
@@ -112,7 +99,7 @@ def _job(wanted: list[restyling.Result], order: Order, settings: Settings) -> in
         tally = restyling.Tally(wanted, manifest)
         with tqdm(desc="pictures", unit="picture", total=len(wanted), initial=tally.there, smoothing=0.05) as bar:
             try:
-                for entry in restyling.run(wanted, settings, manifest, workers, bool(order.reports), tell):
+                for entry in restyling.run(wanted, settings, manifest, workers, order.report is not None, tell):
                     tally.add(entry)
                     bar.set_postfix(failed=len(tally.failed), refresh=False)
                     bar.update()
@@ -121,11 +108,11 @@ def _job(wanted: list[restyling.Result], order: Order, settings: Settings) -> in
             finally:
                 bar.close()
                 tell(tally.sentence())
-        for path in order.reports:
+        if order.report:
             noted = (manifest.entries[result.path.name] for result in wanted)
             done = [entry for entry in noted if entry["state"] == "done"]
             told = [{"image": e["source"], "output": str(output / e["output"]), **e.get("report", {})} for e in done]
-            write_report(path, told)
+            write_report(order.report, told)
     return 1 if tally.failed else 0
 
 

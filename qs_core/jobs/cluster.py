@@ -118,10 +118,14 @@ def _place(address: str) -> tuple[str, int] | None:
 
 
 def _read(reference) -> Event:
-    """What an actor answered, or that it is lost, with its node or alone."""
+    """What an actor answered, or that it is lost: with its node, alone, or as it could not be begun."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        lines = str(error).strip().splitlines()
-        reason = f" {lines[-1].strip()}" if len(lines) > 1 else ""  # where a traceback is told, what was raised
-        return Ended(f"The actor is lost: {lines[0]}{reason}")
+        return Ended(f"The actor is lost: {reason(error)}")
+
+
+def reason(error: Exception) -> str:
+    """One line of what Ray tells: its first, or its last, what was raised, where the first begins a traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1 if "ray::" in lines[0] else 0].strip()

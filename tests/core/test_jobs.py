@@ -193,6 +193,17 @@ class TestAddress:
         with pytest.raises(InputError, match="no HOST:PORT"):
             cluster.require_answer("head:port")
 
+    @pytest.mark.parametrize(
+        "told, expected",
+        [
+            ("\x1b[36mray::Actor.begin()\x1b[39m (pid=7)\n  File ...\nValueError: no", "ValueError: no"),
+            ("The actor died unexpectedly.\n\tclass_name: Actor", "The actor died unexpectedly."),
+            ("", "RuntimeError"),
+        ],
+    )
+    def test_the_line_that_tells_most_is_taken(self, told, expected):
+        assert cluster.reason(RuntimeError(told)) == expected
+
     def test_the_command_asks_before_ray_does(self, sources, tmp_path, closed, monkeypatch, capsys):
         class Never:
             def is_initialized(self):
@@ -429,9 +440,14 @@ class TestRay(Killed):
         assert pictures(tmp_path / "ray") == pictures(tmp_path / "alone") and len(pictures(tmp_path / "ray")) == 12
 
     @pytest.fixture
-    def client(self, monkeypatch):
-        """The address of a node that takes drivers from elsewhere. The package is installed there."""
+    def cluster_address(self, cluster):
+        return cluster.address
+
+    @pytest.fixture
+    def client_address(self, monkeypatch):
+        """Of a node that takes drivers from elsewhere. The package is installed there."""
         pytest.importorskip("ray", reason="Ray is not installed: pip install 'qs-style-transfer[ray]'")
+        pytest.importorskip("grpc", reason="Ray's client is not installed: pip install 'qs-style-transfer[ray]'")
         from ray.cluster_utils import Cluster
 
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -444,11 +460,10 @@ class TestRay(Killed):
         cluster.shutdown()
 
     @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-    @pytest.mark.parametrize("kind", ["cluster", "client"])
-    def test_a_driver_that_is_killed(self, kind, request, sources, tmp_path, done):
+    @pytest.mark.parametrize("address", ["cluster_address", "client_address"])
+    def test_a_driver_that_is_killed(self, address, request, sources, tmp_path, done):
         """The cluster outlives it, and frees the actor's place for the second start's."""
-        place = request.getfixturevalue(kind)
-        ray = ("--engine", "ray", "--ray-address", getattr(place, "address", place))
+        ray = ("--engine", "ray", "--ray-address", request.getfixturevalue(address))
         kept = self.end(tmp_path, self.start(sources, tmp_path, *ray), signal.SIGKILL)
         self.goes_on(tmp_path, done, self.start(sources, tmp_path, *ray), kept)
 

@@ -401,9 +401,9 @@ def clips(film, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("walk", [ARGUMENTS, ["--style-file", "golden", "--size", "32"]])
-@pytest.mark.parametrize("named", [["clips"], ["clips/*.mp4"], ["clips/b.mp4", "clips"]])
+@pytest.mark.parametrize("named", ["clips", "clips/*.mp4", "clips/a.mp4 clips/b.mp4", "clips/b.mp4 clips"])
 def test_several_videos_are_restyled_and_none_of_them_twice(clips, tmp_path, capsys, named, walk):
-    command_line = ["stylize", *named, *walk, "--output", "styled"]
+    command_line = ["stylize", *named.split(), *walk, "--output", "styled"]
     assert command.main(command_line) == 0
     results = [tmp_path / "styled" / name for name in ("a.mp4", "b.mp4")]
     assert sorted((tmp_path / "styled").iterdir()) == results

@@ -1,4 +1,4 @@
-"""What commands read and write: the pictures that were meant, results' files, reports; and what they say meanwhile."""
+"""What several commands share: what was asked for, the files they read and write, and what they say meanwhile."""
 
 from __future__ import annotations
 
@@ -11,34 +11,48 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .. import paths
+from .. import paths, pipeline
 from ..errors import InputError
-from ..pipeline import Tell
 from ..randomness import batch_seeds
+from ..settings import Settings
+from ..unguided import StyleSettings
+from ..values import doubtful, weighted
 
 
 @dataclass(frozen=True)
 class Order:
-    """What stylize is asked for beside its settings. `masks` and `reports` have one path or none."""
+    """What stylize is asked for beside its settings. `masks` has one path or none."""
 
     images: list[str]
     output: Path
-    reports: list[Path]
+    report: Path | None
     masks: list[str]
-    sharing: Mapping[str, object]  # among whom a job is shared out
+    job: Mapping[str, object]  # the options that a job alone has, as given
 
     @classmethod
     def taken(cls, given: dict) -> Order:
         """Take it out of what was given; the settings stay."""
-        reports, masks = ([given.pop(name)] if name in given else [] for name in ("report", "mask"))
-        sharing = {name: given.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in given}
-        return cls(given.pop("images"), given.pop("output"), reports, masks, sharing)
+        masks = [given.pop("mask")] if "mask" in given else []
+        job = {name: given.pop(name) for name in ("workers", "engine", "address", "dry_run") if name in given}
+        return cls(given.pop("images"), given.pop("output"), given.pop("report", None), masks, job)
 
 
 def tell(message: object, status: int = 0) -> int:
     """Say it on standard error; returns the status."""
     print(f"qs_core: {message}", file=sys.stderr)
     return status
+
+
+def weighed(given: dict) -> dict:
+    """The prompts of "a phrase::2" without their weights, and these. Raises InputError where they are given twice."""
+    pairs = [weighted(prompt) for prompt in given.get("prompts", ())]
+    for sentence in filter(None, (doubtful(phrase) for phrase, _ in pairs)):
+        tell(sentence)
+    if not any("::" in prompt for prompt in given.get("prompts", ())):
+        return {}
+    if given.get("prompt_weights"):
+        raise InputError("The weights are given twice, as ::2 and as --prompt-weight. Use one of them.")
+    return {"prompts": [phrase for phrase, _ in pairs], "prompt_weights": [weight for _, weight in pairs]}
 
 
 def pictures_meant(images: list[str]) -> list[str]:
@@ -49,7 +63,9 @@ def pictures_meant(images: list[str]) -> list[str]:
     return found
 
 
-def output_paths(images: list[str], output: Path, settings: object, many: bool) -> dict[tuple[int, int], Path]:
+def output_paths(
+    images: list[str], output: Path, settings: Settings | StyleSettings, many: bool
+) -> dict[tuple[int, int], Path]:
     """The file of each (source, seed); `many` if a folder or pattern was given, however many pictures are in it.
 
     Raises InputError where two results, or a result and a source, would be one.
@@ -100,7 +116,7 @@ def write_report(path: Path, content: object) -> None:
     paths.write_whole(path, json.dumps(content, indent=1).encode())
 
 
-def walk_bar() -> Tell:
+def walk_bar() -> pipeline.Tell:
     """A progress for walks that draws a bar for each of their stages."""
     bars = {}
 
