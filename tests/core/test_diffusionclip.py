@@ -105,11 +105,12 @@ def text(figures) -> TextDirection:
     return TextDirection(Stub(figures), source, target[None], torch.ones(1), "photo", ("a style",))
 
 
-class TestLosses:
-    @pytest.fixture(scope="class")
-    def its(self, golden):
-        return golden("diffusionclip_losses")
+@pytest.fixture(scope="module")
+def its(golden):
+    return golden("diffusionclip_losses")
 
+
+class TestLosses:
     def test_text_direction(self, its):
         said = text(its)
         torch.testing.assert_close(normalize(said.targets - said.source, dim=-1), its["text_direction"], **LOSSES)
