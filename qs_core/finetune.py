@@ -199,7 +199,7 @@ class FineTuning:
 
     def _latent(self, picture: Tensor) -> Path:
         """The file of a picture's inversion, by all that it depends on."""
-        said = f"{self.base} {self.inversion} {tuple(picture.shape)}".encode()
+        said = f"{self.base} {self.inversion} {tuple(picture.shape)} dequantized".encode()
         return self.folder / f"inverted-{hashlib.sha256(said + picture.numpy().tobytes()).hexdigest()[:32]}.safetensors"
 
     def train(self, latents: Tensor) -> Iterator[Trained]:

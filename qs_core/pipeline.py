@@ -153,7 +153,7 @@ def restyle_one(
         if progress is not None:
             progress(stage, reached.number, reached.total, reached.step)
 
-    invert = stylizer.invert(sources, s.steps, s.skip, s.start, seeds, s.tile)
+    invert = stylizer.invert(sources, s.steps, s.skip, s.start, seeds, s.tile, s.dequantize)
     inversion = complete(invert, lambda reached: tell("inversion", reached))
     log.inverted()
     terms = _terms(s, networks, inversion.model, *prepared.source.shape[-2:])

@@ -172,6 +172,7 @@ class Stylizer:
         start: str,
         seeds: Sequence[int],
         tile: int | None = None,
+        dequantize: bool = True,
     ) -> Generator[Progress, None, Inversion]:
         """Walk to the noisy states where sampling begins. A picture that stands twice, or is cached, is walked once.
 
@@ -182,13 +183,14 @@ class Stylizer:
         total = count_steps(schedule, skip, start)
         keys = [(b,) for b in range(len(source))]
         if self.inversions and start != "noised":
-            keys = [(_digest(one), id(self.model), tile, spacing, skip, start) for one in source]
+            keys = [(_digest(one), id(self.model), tile, spacing, skip, start, dequantize) for one in source]
         known = {key: self._cache[key] for key in keys if key in self._cache}
         fresh = [b for b, key in enumerate(keys) if key not in known and key not in keys[:b]]
 
         def walk(rows: slice, policy: MemoryPolicy) -> Iterator[Progress]:
             part, generators = source[fresh[rows]].to(model.device), named([seeds[b] for b in fresh[rows]], "start")
-            for number, step in enumerate(begin(model, schedule, part, skip, start, generators), 1):
+            steps = begin(model, schedule, part, skip, start, generators, dequantize)
+            for number, step in enumerate(steps, 1):
                 yield Progress(rows, number, total, step, model, policy)
 
         for progress in self._portions(source[fresh], model.walk_bytes, walk, partial(MemoryPolicy, self.host)):

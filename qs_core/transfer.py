@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from .blend import at_size, check, step_share
+from .colour import LEVEL
 from .errors import InputError
 from .pictures import composite
 from .protocol import Model
-from .randomness import Generators, normal
+from .randomness import Generators, normal, seeded, uniform
 from .samplers import Guide, Step, StepFunction, ddim_step, ddpm_step, invert, sample
 from .schedule import Schedule
 
@@ -55,12 +56,19 @@ class Inversion:
 
 
 def begin(
-    model: Model, schedule: Schedule, source: Tensor, skip: int, start: str, generators: Generators
+    model: Model,
+    schedule: Schedule,
+    source: Tensor,
+    skip: int,
+    start: str,
+    generators: Generators,
+    dequantize: bool = True,
 ) -> Iterator[Step]:
     """Walk to where sampling begins; the last step yielded is that state, `len(schedule) - skip` of it.
 
-    "inverted": by DDIM inversion. "noised": plain noise, paper eq. 1. "zecon" (Faithful: a quirk of its code): the
-    inverted latent taken as the *noise* that is mixed with the source once more, one state lower.
+    "inverted": by DDIM inversion, `dequantized` before where that is wished and states are pictures. "noised": plain
+    noise, paper eq. 1. "zecon" (Faithful: a quirk of its code): the inverted latent, not dequantized, taken as the
+    *noise* that is mixed with the source once more, one state lower.
     Raises InputError for a skip that leaves no step, and for a size the network cannot take.
     """
     model.check_size(source)
@@ -71,10 +79,21 @@ def begin(
     if start == "noised":
         yield Step(state, schedule.diffuse(clean, normal(clean, generators), state), clean, {})
         return
-    for step in invert(model, schedule, clean, state):
+    begun = dequantized(clean) if dequantize and start == "inverted" and model.tileable else clean
+    for step in invert(model, schedule, begun, state):
         yield step
     if start == "zecon":
         yield Step(state - 1, schedule.diffuse(clean, step.x, state - 1), clean, {})
+
+
+def dequantized(pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) in [-1, 1] with uniform noise as wide as a level of 8 bits, the same for each of a size.
+
+    That is uniform dequantization (Theis et al. 2016, arXiv 1511.01844). Without it the inversion of an exactly plain
+    place is no noise: neighbours and colours go together there, and walks back draw lines along its borders.
+    """
+    noise = uniform(pictures.shape[1:], seeded([0]))
+    return pictures + LEVEL * (noise - 0.5).to(pictures)
 
 
 def count_steps(schedule: Schedule, skip: int, start: str) -> int:

@@ -46,6 +46,7 @@ class StyleSettings:
     fit: str = "pad"
     output_size: str = "network"
     inversion: str | None = None
+    dequantize: bool = True  # as in `Settings`
     points: int = 6
     rounds: int = 0  # that pull an unseen picture into the network's domain before
     strength: float = 1.0
@@ -149,7 +150,7 @@ def _restyle(
             progress(stage, reached.number, reached.total, reached.step)
 
     source = pull_in(model, prepared.source, networks.start, s.rounds, s.seed)
-    walk = stylizer.invert(source, networks.spacing, 1, "inverted", [0])
+    walk = stylizer.invert(source, networks.spacing, 1, "inverted", [0], dequantize=s.dequantize)
     inversion = complete(walk, lambda reached: tell("inversion", reached))
     inversion = replace(inversion, source=prepared.source)  # motion is that of the frames as they came in
     weights = [parse_weight(text) for text in s.style_weights or ["1"] * len(styles)]

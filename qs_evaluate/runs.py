@@ -277,7 +277,7 @@ class Bench:
 
     def _guided(self, cell: Cell, source: Tensor, seeds: Sequence[int]) -> tuple[Tensor, float]:
         s = cell.settings(self.plan)
-        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
+        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds, dequantize=s.dequantize))
         terms = self._terms(cell, s, *source.shape[-2:])
         return _timed(self.stylizer.guide(inversion, terms, s, seeds, BlendMap(s.strength, s.strength)))
 

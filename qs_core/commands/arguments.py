@@ -277,6 +277,11 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     add("--steps", "respacing of the 1000 steps: 50, ddim50 or 10,20", metavar="N")
     add("--skip", "steps left out at the noisy end; fewer changes more", type=int, metavar="N")
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
+    add(
+        "--dequantize",
+        "invert the picture with noise as wide as a level of 8 bits; --no-dequantize leaves lines in plain white",
+        action=argparse.BooleanOptionalAction,
+    )
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)
     add("--eta", "fresh noise in ddim: 0 none, 1 as much as ddpm", type=float, metavar="E")
     add("--first-step-repeats", "make the first step so often, as DiffuseIT does with ddpm", type=int, metavar="N")

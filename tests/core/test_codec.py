@@ -23,6 +23,8 @@ WALK = {"spacing": "50", "skip": 44, "start": "inverted", "seeds": [0]}
 class Halved(DiffusionModel):
     """States (B, 3, H/2, W/2): means of four pixels, scaled."""
 
+    tileable = False
+
     def to_state(self, picture):
         return SCALE * avg_pool2d(picture, 2)
 

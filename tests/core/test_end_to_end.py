@@ -59,7 +59,7 @@ def restyled(name: str) -> torch.Tensor:
     stylizer = Stylizer(model)
     prepared = stylizer.prepare(torch.stack(colours), 32, "pad")
     blend = prepared.blend(s.strength, mask)
-    inversion = complete(stylizer.invert(prepared.source, s.steps, s.skip, s.start, [3, 4]))
+    inversion = complete(stylizer.invert(prepared.source, s.steps, s.skip, s.start, [3, 4], dequantize=False))
     terms = make_terms(s, model, text_direction(clip, s.prompts, s.source_prompt), 32, 32)
     return prepared.finish(complete(stylizer.guide(inversion, terms, s, [3, 4], blend)), blend, "original")
 

@@ -245,6 +245,14 @@ class TestRedrawing:
         assert (changed.picture - source).abs().mean() > 1e-2
         assert json.dumps(changed.report)
 
+    def test_what_is_inverted_may_be_taken_as_it_is(self, trained):
+        options = {"style_files": (str(trained),), "size": 32, "points": 2}
+        (one,), (other,) = (
+            restyle([torch.ones(3, 32, 32)], StyleSettings(**options, dequantize=each)) for each in (True, False)
+        )
+        assert not torch.equal(one.picture, other.picture)
+        assert (one.report["settings"]["dequantize"], other.report["settings"]["dequantize"]) == (True, False)
+
     def test_weights_are_read(self):
         assert parse_weight("0.4@300,0.3") == Weight(((300, 0.4), (0, 0.3)))
         assert parse_weight("2").at(999) == 2

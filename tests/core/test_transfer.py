@@ -4,15 +4,24 @@ import pytest
 import torch
 
 from qs_core.anchors import Anchors
+from qs_core.colour import LEVEL
 from qs_core.errors import InputError
 from qs_core.guidance import Guidance, bind
 from qs_core.losses.base import Term
 from qs_core.losses.contrastive import content_term
 from qs_core.losses.pixel import MSE
+from qs_core.model import DiffusionModel, load_model
 from qs_core.randomness import seeded
-from qs_core.transfer import STARTS, Inversion, begin, restyle, step_function
+from qs_core.stylizer import Stylizer, complete
+from qs_core.transfer import STARTS, Inversion, begin, dequantized, restyle, step_function
 
 GOLDEN = {"rtol": 1e-4, "atol": 1e-5}  # stated by golden/README.md
+
+
+class Latent(DiffusionModel):
+    """A model whose states are said to be no pictures."""
+
+    tileable = False
 
 
 def last(walk):
@@ -20,8 +29,8 @@ def last(walk):
     return final
 
 
-def begun(model, source, skip=40, start="inverted"):
-    return last(begin(model, model.schedule("50"), source, skip, start, seeded([0] * len(source))))
+def begun(model, source, skip=40, start="inverted", **options):
+    return last(begin(model, model.schedule("50"), source, skip, start, seeded([0] * len(source)), **options))
 
 
 @pytest.mark.parametrize(
@@ -29,9 +38,49 @@ def begun(model, source, skip=40, start="inverted"):
 )
 def test_golden_starts(golden, learned, start, key, index):
     figures = golden("guided_step_adm_scale_shift")
-    reached = begun(learned, figures["source"], 25, start)
+    reached = begun(learned, figures["source"], 25, start, dequantize=start == "zecon")  # which knows no such noise
     assert reached.i == index
     torch.testing.assert_close(reached.x, figures[key], **GOLDEN)
+
+
+def test_a_picture_is_dequantized_by_noise_as_wide_as_a_level(picture):
+    two = picture(1, 2)
+    noise = dequantized(two) - two
+    assert noise.abs().max() <= 0.5001 * LEVEL
+    # 3072 draws: standard errors 0.0052 of the mean, 0.0024 of the standard deviation; four of them.
+    assert abs(noise[0].mean() / LEVEL) < 0.021 and abs(noise[0].std() / LEVEL - 12**-0.5) < 0.0095
+    torch.testing.assert_close(noise[0], noise[1], rtol=0, atol=1e-6)  # frames of a sequence hold still
+
+
+@pytest.mark.parametrize("grey", [-1.0, 0.0, 1.0])
+def test_a_plain_picture_is_inverted_to_noise(grey):
+    demo, plain = load_model("demo"), torch.full((1, 3, 64, 64), grey)
+
+    def lines(dequantize):
+        """How far rows differ, beside the values; of noise 1/8, with a standard error of 0.0065 by 192 rows."""
+        noise = begun(demo, plain, 25, dequantize=dequantize).x
+        return float(noise.mean(-1).std() / noise.std())
+
+    assert lines(dequantize=False) > 0.4
+    assert lines(dequantize=True) < 0.2
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_only_pictures_that_are_inverted_are_dequantized(calm, picture, start):
+    source = picture(1)
+    as_it_is = begun(calm, source, start=start, dequantize=False).x
+    assert torch.equal(begun(calm, source, start=start).x, as_it_is) == (start != "inverted")
+    latent = Latent(calm.network)
+    assert torch.equal(begun(latent, source, start=start).x, as_it_is)
+
+
+def test_a_cached_inversion_knows_whether_it_was_dequantized(calm, picture):
+    stylizer = Stylizer(calm)
+    first, other, again = (
+        complete(stylizer.invert(picture(1), "50", 40, "inverted", [0], dequantize=each)).x_t
+        for each in (True, False, True)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_the_noised_start_has_the_states_noise(calm, picture):
