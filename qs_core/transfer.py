@@ -89,8 +89,8 @@ def begin(
 def dequantized(pictures: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] with uniform noise as wide as a level of 8 bits, the same for each of a size.
 
-    That is uniform dequantization (Theis et al. 2016, arXiv 1511.01844). Without it the inversion of an exactly plain
-    place is no noise: neighbours and colours go together there, and walks back draw lines along its borders.
+    That is uniform dequantization (Theis et al. 2016, arXiv 1511.01844). Deviation: the papers invert pictures as they
+    are. The inversion of an exactly plain place is then no noise, and walks back draw lines along its borders.
     """
     noise = uniform(pictures.shape[1:], seeded([0]))
     return pictures + LEVEL * (noise - 0.5).to(pictures)

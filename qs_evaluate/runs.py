@@ -284,7 +284,8 @@ class Bench:
     def _redrawn(self, cell: Cell, source: Tensor) -> tuple[Tensor, float]:
         """As `unguided.run` does it, the weight as the style's share."""
         style = self.styles[cell.method.styles[cell.prompt]]
-        walk = self.stylizer.invert(source, inversion_spacing(style), 1, "inverted", [0] * len(source))
+        spacing, dequantize = inversion_spacing(style), cell.settings(self.plan).dequantize
+        walk = self.stylizer.invert(source, spacing, 1, "inverted", [0] * len(source), dequantize=dequantize)
         chosen, share = [(style.model, Weight())], BlendMap(cell.weight, cell.weight)
         return _timed(self.stylizer.redraw(complete(walk), chosen, share, StyleSettings.points))
 
