@@ -56,7 +56,7 @@ class Settings(LossSettings):
     steps: str = "50"
     skip: int = 25
     start: str = "inverted"
-    dequantize: bool = True  # noise as wide as a level of 8 bits in what is inverted
+    dequantize: bool = True  # start inverted: noise as wide as a level of 8 bits in what is inverted
     sampler: str = "ddim"
     eta: float = 0.5
     first_step_repeats: int = 1  # how often the first step is made, noised again between; DiffuseIT's is 10
