@@ -63,7 +63,11 @@ class Tiled:
 
     model: Model
     tile: int
-    tileable = True
+
+    @property
+    def tileable(self) -> bool:
+        """The model's own."""
+        return self.model.tileable
 
     @property
     def image_size(self) -> int:

@@ -79,8 +79,8 @@ def begin(
     if start == "noised":
         yield Step(state, schedule.diffuse(clean, normal(clean, generators), state), clean, {})
         return
-    begun = dequantized(clean) if dequantize and start == "inverted" and model.tileable else clean
-    for step in invert(model, schedule, begun, state):
+    entry = dequantized(clean) if dequantize and start == "inverted" and model.tileable else clean
+    for step in invert(model, schedule, entry, state):
         yield step
     if start == "zecon":
         yield Step(state - 1, schedule.diffuse(clean, step.x, state - 1), clean, {})
@@ -89,8 +89,9 @@ def begin(
 def dequantized(pictures: Tensor) -> Tensor:
     """Pictures (B, 3, H, W) in [-1, 1] with uniform noise as wide as a level of 8 bits, the same for each of a size.
 
-    That is uniform dequantization (Theis et al. 2016, arXiv 1511.01844). Deviation: the papers invert pictures as they
-    are. The inversion of an exactly plain place is then no noise, and walks back draw lines along its borders.
+    It is not cut off at the range's ends. That is uniform dequantization (Theis et al. 2016, arXiv 1511.01844).
+    Deviation: the papers invert pictures as they are. The inversion of an exactly plain place is then no noise, and
+    walks back draw lines along its borders.
     """
     noise = uniform(pictures.shape[1:], seeded([0]))
     return pictures + LEVEL * (noise - 0.5).to(pictures)

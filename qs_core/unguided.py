@@ -35,7 +35,7 @@ class StyleSettings:
     `style_weights` are as `parse_weight` reads them, one a file; `inversion` is a respacing whose last state the walk
     begins at, by default 10 points up to the timestep that the first style was trained from. `points` are those of the
     walk back, by default as many as a training walks. Deviation: DiffusionCLIP inverts with 40 and draws with 12; on
-    the built-in network the pictures look the same.
+    the built-in network the pictures look the same. Deviation: it inverts pictures as they are.
     """
 
     style_files: tuple[str, ...]

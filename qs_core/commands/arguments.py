@@ -279,7 +279,7 @@ def _add_settings(command: argparse.ArgumentParser, add: Add, without: Collectio
     add("--start", "DDIM inversion, plain noise, or ZeCon's mixture of both", choices=transfer.STARTS)
     add(
         "--dequantize",
-        "start inverted: with noise as wide as a level of 8 bits; --no-dequantize leaves lines in plain white",
+        "with start inverted, add noise as wide as a level of 8 bits before; --no-dequantize: lines in plain white",
         action=argparse.BooleanOptionalAction,
     )
     add("--sampler", "the reverse step", choices=transfer.SAMPLERS)

@@ -54,6 +54,18 @@ def test_one_picture_gives_a_png_with_its_settings_and_a_report(tmp_path):
     assert list(tmp_path.glob(".*")) == []
 
 
+def test_what_is_inverted_is_dequantized_unless_otherwise_wished(tmp_path):
+    white, drawn = tmp_path / "white.png", []
+    Image.new("RGB", (32, 32), "white").save(white)
+    for number, flags in enumerate(([], ["--no-dequantize"])):
+        out = tmp_path / f"{number}.png"
+        assert run(white, *PROMPT, "--output", out, *QUICK, *flags) == 0
+        with Image.open(out) as picture:
+            assert json.loads(picture.text["qs_core"])["dequantize"] is not bool(flags)
+            drawn.append(np.asarray(picture, int))
+    assert np.abs(drawn[0] - drawn[1]).max() > 2
+
+
 def test_several_pictures_and_seeds_fill_a_folder(tmp_path):
     pictures = [PHOTO, str(demo.PICTURES["cat"])]
     assert run(*pictures, *PROMPT, "--output", tmp_path / "new", "--count", "2", *QUICK) == 0

@@ -24,6 +24,7 @@ WALKS = {
     "ddpm": {"trust_radius": 0.0, "sampler": "ddpm", "start": "zecon", "anchors": "random"},
     "masked": {"trust_radius": 0.0, "strength": 0.6, "eta": 0.0, "through_unet": False, "final_crops": 2},
     "bounded": {"trust_radius": 0.02, "plain_below": 0.0},
+    "dequantized": {"trust_radius": 0.0, "dequantize": True},
 }
 WEIGHTS = {"clip_global": 15.0, "clip_directional": 15.0, "contrastive": 3.0, "mse": 100.0, "range": 20.0}
 # Float32 sums in another order, through six guided steps: measured 4e-4 for noise of 3e-7 in each x0. A pixel of
@@ -54,12 +55,13 @@ def restyled(name: str) -> torch.Tensor:
     colours = [torch.stack([torch.sin(k * y), torch.cos(x - y), torch.sin(k * x) * torch.cos(y)]) for k in (1, 2)]
     mask = ((x + y) / 12)[None, None] if name == "masked" else None
     weights = {name: 64 * value for name, value in WEIGHTS.items()}  # from 32x32 to 256x256 pixels
-    fixed = {"soft_clip": 0.0, "steps": "50", "skip": 44, "crops": 4, "attend": "all", "mse_chroma": 1.0}
-    s = Settings("gold", **fixed, **weights, **WALKS[name])
+    fixed = {"soft_clip": 0.0, "dequantize": False, "steps": "50", "skip": 44, "crops": 4}
+    fixed |= {"attend": "all", "mse_chroma": 1.0}
+    s = Settings("gold", **{**fixed, **weights, **WALKS[name]})
     stylizer = Stylizer(model)
     prepared = stylizer.prepare(torch.stack(colours), 32, "pad")
     blend = prepared.blend(s.strength, mask)
-    inversion = complete(stylizer.invert(prepared.source, s.steps, s.skip, s.start, [3, 4], dequantize=False))
+    inversion = complete(stylizer.invert(prepared.source, s.steps, s.skip, s.start, [3, 4], dequantize=s.dequantize))
     terms = make_terms(s, model, text_direction(clip, s.prompts, s.source_prompt), 32, 32)
     return prepared.finish(complete(stylizer.guide(inversion, terms, s, [3, 4], blend)), blend, "original")
 

@@ -188,6 +188,19 @@ def test_a_trained_style_walks_unguided_and_is_swept_over_its_share(plan, tmp_pa
     assert torch.allclose(read(tmp_path / "pictures" / rows[2]["file"]), alone.picture.clamp(-1, 1), atol=0.01)
 
 
+def test_what_is_inverted_may_be_taken_as_it_is(plan, tmp_path):
+    trained = Method("trained", weights=(1.0,), styles={"golden": GOLDEN})
+    methods = (replace(method_named("random"), weights=(1.0,)), trained)
+    one = {"methods": methods, "prompts": ("golden",), "sources": {"cat": plan.sources["cat"]}}
+    as_it_is = {**plan.settings, "dequantize": False}
+    found = run(replace(plan, **one), tmp_path / "1"), run(replace(plan, **one, settings=as_it_is), tmp_path / "2")
+    assert [row["method"] for row in found[0]] == ["random", "trained"]
+    for row, other in zip(*found, strict=True):
+        assert row["ssim"] != other["ssim"]
+    with pytest.raises(InputError, match="another plan"):
+        resume(replace(plan, **one), tmp_path / "2")
+
+
 def test_a_style_decides_the_plan_by_its_content_and_older_plans_stay_as_they_are(tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(Path(GOLDEN).read_bytes())

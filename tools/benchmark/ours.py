@@ -51,7 +51,7 @@ class Ours:
     def begin(self) -> Iterator[object]:
         """DDIM inversion at once, then the guided steps as they are asked for."""
         s, seeds, source = self.settings, batch_seeds(self.settings.seed, self.case.batch), picture(self.case)
-        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds))
+        inversion = complete(self.stylizer.invert(source, s.steps, s.skip, s.start, seeds, dequantize=s.dequantize))
         return self.stylizer.guide(inversion, self.terms(), s, seeds, BlendMap(s.strength, s.strength))
 
     def terms(self):
