@@ -169,8 +169,8 @@ class FineTuning:
         }
         self.options = inspect(model.source).options if model.source else {}
         styles.header(self.said, self.options)
-        said = json.dumps(self.said, sort_keys=True) + "dequantized"  # trainings of before are others
-        self.key = hashlib.sha256(b"".join([said.encode(), *(one.numpy().tobytes() for one in pictures)])).hexdigest()
+        content = [json.dumps(self.said, sort_keys=True), *(self._latent(one).name for one in pictures)]
+        self.key = hashlib.sha256("".join(content).encode()).hexdigest()
         self.total, self.number = s.epochs * len(pictures), 0
         self.tuned, self.weights, self.adam = self._begin()
         if is_file(folder / STATE):

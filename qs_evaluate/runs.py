@@ -118,10 +118,10 @@ class Plan:
 
     def __post_init__(self):
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
-        # A plan of before dequantization is another.
-        object.__setattr__(self, "settings", {"dequantize": Settings.dequantize, **self.settings})
-        if self.settings.get("clip_dtype", "auto") == "auto":  # which would be the machine's own, and not in the plan
-            object.__setattr__(self, "settings", {**self.settings, "clip_dtype": "float32"})
+        settings = {"dequantize": Settings.dequantize, **self.settings}  # a plan of before dequantization is another
+        if settings.get("clip_dtype", "auto") == "auto":  # which would be the machine's own, and not in the plan
+            settings["clip_dtype"] = "float32"
+        object.__setattr__(self, "settings", settings)
         if self.sweep not in SWEEPS:
             raise InputError(f"Sweep {self.sweep!r} is unknown; choose one of {', '.join(SWEEPS)}.")
         for what in ("prompts", "weights", "seeds"):
